@@ -1,0 +1,47 @@
+# What people type: `make run`, `make test`. Everything lives in .venv and .cache of this folder.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ACTIVE := .venv/.installed
+LOCK := requirements.lock
+# promtool; a real systemd and its analysers; libraries of the PostgreSQL wheels; stock restore tools; faults
+TEST_PACKAGES := prometheus systemd systemd-sysv util-linux iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 \
+  sqlite3 strace git
+
+.PHONY: run test check unit lock wheel schema clean
+
+run: $(ACTIVE)
+	$(BIN)/amanat demo
+
+test: $(ACTIVE)
+	tools/system-packages.sh $(TEST_PACKAGES)
+	$(BIN)/python -m tests.support.postgres fetch
+	$(BIN)/python -m pytest
+
+check: $(ACTIVE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: $(ACTIVE)
+	$(BIN)/python -m pytest tests/unit tests/property
+
+lock: $(ACTIVE)
+	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
+	  --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host \
+	  --output-file $(LOCK) pyproject.toml
+
+wheel: $(ACTIVE)
+	$(BIN)/python -m build --wheel --no-isolation
+
+schema: $(ACTIVE)
+	$(BIN)/amanat config schema > config/policies.schema.json
+
+$(ACTIVE): pyproject.toml $(LOCK) tools/environment.sh
+	tools/environment.sh $(PYTHON)
+	touch $@
+
+clean:
+	rm -rf .venv .cache .amanat demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

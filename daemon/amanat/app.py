@@ -1,0 +1,226 @@
+"""The composition root: the only module that joins adapters to services.
+
+Faces call ``App``; what changes something renders the documents afterwards, whether it succeeded or not.
+Adapters are imported when they are needed: a command that lists must not pay for PostgreSQL.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from amanat.domain import naming
+from amanat.domain.errors import ConfigurationError, NotFoundError
+from amanat.domain.model import EngineName, ProofLevel, Snapshot
+from amanat.domain.policy import (
+    MANUAL,
+    Configuration,
+    Database,
+    LaravelSource,
+    Policy,
+    PostgresqlSource,
+    Secret,
+    Source,
+    SqliteSource,
+)
+from amanat.domain.reconcile import Repairs
+from amanat.host import clock, files
+from amanat.host.control import RunControl
+from amanat.host.locks import Locks
+from amanat.host.scratch import Scratch
+from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
+from amanat.register.register import Register
+from amanat.services import document, due, hold, prune, reconcile, snapshot, verify
+from amanat.settings.service import ServiceSettings
+from amanat.store.local import LocalStore
+
+OnProgress = Callable[[Mapping[str, str], Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """``stop``: set it, and every run of this process ends as ``interrupted``."""
+
+    settings: ServiceSettings
+    ports: Ports
+    locks: Locks
+    stop: threading.Event
+    _configuration: list[Configuration] = field(default_factory=list)
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is in force; read at first use."""
+        if not self._configuration:
+            self._configuration.append(load_configuration(self.settings))
+        return self._configuration[0]
+
+    def use(self, configuration: Configuration) -> None:
+        self._configuration[:] = [configuration]
+
+    def database(self, name: str) -> Database:
+        """A configured database, or an application's folder as ``laravel:FOLDER``."""
+        if name.startswith("laravel:"):
+            return self._of_application(Path(name.removeprefix("laravel:")), connection=None)
+        if name not in self.configuration.databases:
+            known = ", ".join(self.configuration.databases) or "none are configured"
+            raise NotFoundError(f"no database {name!r}", hint=f"known: {known} (in {self.settings.policies})")
+        return self.configuration.databases[name]
+
+    def application(self, folder: Path, connection: str | None) -> Database:
+        """The database of a Laravel application, under its configured name where it has one."""
+        return self._of_application(folder, connection=connection)
+
+    def policy(self, name: str, database: str) -> Policy:
+        if name == MANUAL.name:
+            return MANUAL
+        policy = self.configuration.policies.get(name)
+        if policy is None:
+            known = ", ".join((*self.configuration.policies, MANUAL.name))
+            raise NotFoundError(f"no policy {name!r}", hint=f"known: {known}")
+        if database not in policy.databases:
+            raise NotFoundError(
+                f"policy {name} is not for database {database}",
+                hint=f"it is for {', '.join(policy.databases)}",
+            )
+        return policy
+
+    def take(self, request: snapshot.Request) -> Snapshot:
+        with self._documented():
+            return snapshot.take(self.ports, request)
+
+    def run_due(self, policy: Policy, database: Database) -> Snapshot | None:
+        with self._documented():
+            return due.run_due(self.ports, policy, database)
+
+    def verify(self, found: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
+        policy = self.configuration.policies.get(found.policy, MANUAL)
+        with self._documented():
+            return verify.verify(self.ports, found, level=level, by=by, wait=wait, policy=policy)
+
+    def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> list[prune.Pruning]:
+        with self._documented():
+            return prune.prune(
+                self.ports, self.configuration, database=database, by=by, confirmed=confirmed, wait=wait
+            )
+
+    def hold(self, found: Snapshot, *, reason: str, by: str) -> None:
+        with self._documented():
+            hold.hold(self.ports, found, reason=reason, by=by)
+
+    def release(self, found: Snapshot, *, reason: str, by: str) -> None:
+        with self._documented():
+            hold.release(self.ports, found, reason=reason, by=by)
+
+    def reconcile(self, *, by: str) -> Repairs:
+        with self._documented():
+            return reconcile.reconcile(self.ports, by=by)
+
+    @contextlib.contextmanager
+    def _documented(self) -> Iterator[None]:
+        configuration = self.configuration
+        try:
+            yield
+        finally:
+            document.update(self.ports, configuration)
+
+    def _of_application(self, folder: Path, *, connection: str | None) -> Database:
+        from amanat.settings import laravel
+
+        folder = folder.resolve()
+        for database in self.configuration.databases.values():
+            source = database.source
+            if isinstance(source, LaravelSource) and source.folder.resolve() == folder:
+                return replace(database, source=replace(source, connection=connection or source.connection))
+        source, environment = laravel.resolve(folder, connection)
+        engine = EngineName.SQLITE if isinstance(source, SqliteSource) else EngineName.POSTGRESQL
+        return Database(
+            name=f"{naming.slug(folder.name)}-{engine}",
+            environment=environment,
+            engine=engine,
+            source=LaravelSource(folder=folder, connection=connection),
+        )
+
+
+def open_app(settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress | None = None) -> App:
+    """Open the register and put everything together; RegisterError when it cannot be opened."""
+    stop = threading.Event()
+    locks = Locks(settings.state / "locks")
+
+    def controls(*, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
+        tell = (lambda progress: on_progress(label, progress)) if on_progress else None
+        return RunControl(timeout=timeout, stop=stop, on_progress=tell)
+
+    ports = Ports(
+        register=Register(settings.state),
+        store=LocalStore(settings.store),
+        locks=locks,
+        emit=emit,
+        now=clock.now,
+        controls=controls,
+        engine_of=engine_of,
+        prover_of=prover_of,
+        scratch=Scratch(settings.state / "scratch"),
+        write_document=_write_document,
+        limit=settings.max_concurrency,
+    )
+    return App(settings=settings, ports=ports, locks=locks, stop=stop)
+
+
+def load_configuration(settings: ServiceSettings) -> Configuration:
+    """The policy file; without one at the default place, an empty configuration."""
+    from amanat.settings import policies
+
+    if not settings.policies.exists() and "policies" not in settings.model_fields_set:
+        return Configuration()
+    return policies.load(settings.policies)
+
+
+def engine_of(database: Database) -> Engine:
+    """An engine bound to where the database is now: an application's ``.env`` is read at each call."""
+    source = _resolved(database.source)
+    if isinstance(source, SqliteSource):
+        from amanat.engines.sqlite import SqliteEngine
+
+        return SqliteEngine(source)
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlEngine
+
+        return PostgresqlEngine(source, _password(source.password))
+    raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
+
+
+def prover_of(engine: EngineName) -> Prover:
+    if engine is EngineName.SQLITE:
+        from amanat.engines.sqlite import SqliteProver
+
+        return SqliteProver()
+    from amanat.engines.postgresql import PostgresqlProver
+
+    return PostgresqlProver()
+
+
+def _resolved(source: Source) -> Source:
+    if not isinstance(source, LaravelSource):
+        return source
+    from amanat.settings import laravel
+
+    resolved, _ = laravel.resolve(source.folder, source.connection, client=source.client)
+    return resolved
+
+
+def _password(secret: Secret | str | None) -> str | None:
+    from amanat.observability import redaction
+    from amanat.settings import secrets
+
+    password = secrets.read(secret) if isinstance(secret, Secret) else secret
+    if password:
+        redaction.remember(password)
+    return password
+
+
+def _write_document(path: Path, text: str) -> None:
+    with files.explained(f"document {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace_text(path, text, mode=0o644)

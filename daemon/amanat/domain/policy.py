@@ -1,0 +1,136 @@
+"""Databases and policies as values, already validated (``settings.policies`` makes them from YAML)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """Where a password is: a systemd credential, a file, or an environment variable (``kind`` names which)."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqliteSource:
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresqlSource:
+    """``parameters``: libpq keywords (host, dbname, service, sslmode, …) but never a password."""
+
+    parameters: Mapping[str, str]
+    password: Secret | str | None = field(default=None, repr=False)
+    client: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaravelSource:
+    """An application folder whose ``.env`` says where the database is; read at each run."""
+
+    folder: Path
+    connection: str | None = None
+    client: Path | None = None
+
+
+Source = SqliteSource | PostgresqlSource | LaravelSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A configured source. ``engine`` is None where only the application's ``.env`` can tell."""
+
+    name: str
+    environment: str
+    source: Source
+    engine: EngineName | None = None
+    register_document: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When a policy is due: a five-field cron line in an IANA zone.
+
+    ``catch_up``: how old a missed instant may be and still be made good.
+    ``jitter``: a run starts up to this much after its instant.
+    """
+
+    cron: str
+    timezone: str
+    catch_up: timedelta = timedelta(0)
+    jitter: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepRules:
+    """How many proven snapshots to keep; rules combine by OR, ``max_bytes`` is a limit on top.
+
+    ``all``: keep everything (the built-in policy ``manual``).
+    """
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: timedelta | None = None
+    max_bytes: int | None = None
+    all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often a transient failure is tried in all, and the pause before the second attempt (then doubled)."""
+
+    attempts: int = 1
+    backoff: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """``schedule`` None: on demand only."""
+
+    name: str
+    databases: tuple[str, ...]
+    schedule: Schedule | None = None
+    scope: Scope = field(default_factory=Scope)
+    proof: ProofLevel = ProofLevel.READABLE
+    keep: KeepRules
+    file_name: str = "database_backup_{timestamp}_{name}"
+    purpose_required: bool = False
+    timeout: timedelta = timedelta(hours=6)
+    retry: Retry = field(default_factory=Retry)
+    globals: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """All that the policy YAML says; ``databases`` and ``policies`` by name."""
+
+    databases: Mapping[str, Database] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    def scheduled(self) -> tuple[tuple[Policy, Database], ...]:
+        """Every (policy, database) that the scheduler runs."""
+        return tuple(
+            (policy, self.databases[name])
+            for policy in self.policies.values()
+            if policy.schedule
+            for name in policy.databases
+        )
+
+    def pairs(self) -> tuple[tuple[Policy, Database], ...]:
+        """Every (policy, database) the configuration names, scheduled or not."""
+        return tuple(
+            (policy, self.databases[name]) for policy in self.policies.values() for name in policy.databases
+        )
+
+
+MANUAL = Policy(name=MANUAL_POLICY, databases=(), keep=KeepRules(all=True), timeout=timedelta(hours=6))

@@ -1,0 +1,85 @@
+"""What to set right after a crash: a plan from rows, locks and files; ``services.reconcile`` carries it out.
+
+Order of observation matters: the store is surveyed first, then runs, then snapshot rows, so that what a
+live run commits meanwhile is either still named by the open run or already a row.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from amanat.domain.manifest import Manifest
+from amanat.domain.model import Run, Snapshot, SnapshotState
+
+_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """``alive``: ids of runs whose process holds their lock. ``staged``: runs that have a staging folder.
+
+    ``present``: all files of the store but manifests; ``strays``: those that no manifest claims.
+    """
+
+    open_runs: Sequence[Run]
+    alive: Collection[str]
+    staged: Collection[str]
+    rows: Sequence[Snapshot]
+    units: Mapping[str, Manifest]
+    present: Collection[str]
+    strays: Collection[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repairs:
+    """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours."""
+
+    interrupted: tuple[Run, ...]
+    swept: tuple[str, ...]
+    half_written: Mapping[str, str]
+    adopted: tuple[Manifest, ...]
+    missing: tuple[Snapshot, ...]
+    found_again: tuple[Snapshot, ...]
+    pruned: tuple[Snapshot, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many things are to be changed; foreign files are only told."""
+        groups = (self.interrupted, self.swept, self.half_written, self.adopted, self.missing)
+        return sum(len(group) for group in (*groups, self.found_again, self.pruned))
+
+
+def plan(seen: Observed) -> Repairs:
+    dead = tuple(run for run in seen.open_runs if run.id not in seen.alive)
+    busy = {run.artefact for run in seen.open_runs if run.id in seen.alive and run.artefact}
+    known_ids = {row.id for row in seen.rows}
+    half_written = _half_written(seen, dead)
+    return Repairs(
+        interrupted=dead,
+        swept=tuple(run for run in seen.staged if run not in seen.alive),
+        half_written=half_written,
+        adopted=tuple(
+            unit
+            for path, unit in seen.units.items()
+            if path in seen.present and path not in busy and unit.snapshot.id not in known_ids
+        ),
+        missing=tuple(row for row in seen.rows if row.state in _HERE and not _complete(row, seen)),
+        found_again=tuple(row for row in seen.rows if row.state is SnapshotState.MISSING and _complete(row, seen)),
+        pruned=tuple(row for row in seen.rows if row.state is SnapshotState.PRUNING),
+        foreign=tuple(sorted(set(seen.strays) - set(half_written) - busy)),
+    )
+
+
+def _half_written(seen: Observed, dead: Sequence[Run]) -> dict[str, str]:
+    """Files that are ours only because a dead run named them: the artefact, and companions behind its name."""
+    return {
+        path: run.id
+        for run in dead
+        if run.artefact and run.artefact not in seen.units
+        for path in seen.strays
+        if path == run.artefact or path.startswith(f"{run.artefact}.")
+    }
+
+
+def _complete(row: Snapshot, seen: Observed) -> bool:
+    return row.path in seen.present and row.path in seen.units

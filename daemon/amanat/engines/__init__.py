@@ -1,0 +1,1 @@
+"""Adapters that read databases: one package per engine, each fulfils ``ports.Engine``."""

@@ -1,0 +1,73 @@
+"""Whether the role may read all that is wanted: asked before pg_dump starts, and said with the remedy."""
+
+from collections.abc import Iterable
+
+from amanat.domain.errors import SourceError
+from amanat.domain.model import Scope
+from amanat.domain.scope import Selection, Table
+from amanat.engines.postgresql.catalog import Catalog, NumberSequence
+from amanat.engines.postgresql.dump import quoted
+
+_NAMED_AT_MOST = 20
+
+
+def require_readable(catalog: Catalog, scope: Scope, selection: Selection) -> None:
+    """SourceError that names what the role cannot read, with the statements that let it."""
+    _require_grants(catalog, scope, selection)
+    _require_all_rows(catalog, selection)
+
+
+def _require_grants(catalog: Catalog, scope: Scope, selection: Selection) -> None:
+    # pg_dump locks tables without rows too, for which it needs SELECT as well; foreign tables it does not.
+    tables = [entry.table for entry in catalog.of(selection.kept) if not entry.readable and entry.kind != "f"]
+    sequences = [entry.name for entry in _dumped(catalog, scope, selection) if not entry.readable]
+    if not tables and not sequences:
+        return
+    parts = [
+        *([f"tables {_listed(tables)}"] if tables else []),
+        *([f"sequences {_listed(sequences)}"] if sequences else []),
+    ]
+    raise SourceError(
+        f"role {catalog.role} may not read {' and '.join(parts)}",
+        hint=f"run: {_grants(catalog.role, tables, sequences)} — or for the whole server: "
+        f"GRANT pg_read_all_data TO {quoted(catalog.role)};",
+    )
+
+
+def _require_all_rows(catalog: Catalog, selection: Selection) -> None:
+    filtered = [entry.table for entry in catalog.of(selection.with_data) if entry.filtered]
+    if filtered:
+        raise SourceError(
+            f"row-level security hides rows of {_listed(filtered)} from role {catalog.role}",
+            hint=f"run: ALTER ROLE {quoted(catalog.role)} BYPASSRLS; or exclude the rows of these tables",
+        )
+
+
+def _dumped(catalog: Catalog, scope: Scope, selection: Selection) -> Iterable[NumberSequence]:
+    """The sequences pg_dump reads: with ``--table`` those of the tables; else all but identities left out."""
+    kept = {entry.oid for entry in catalog.of(selection.kept)}
+    for sequence in catalog.sequences:
+        if sequence.owner in kept or (not scope.tables and not sequence.is_identity):
+            yield sequence
+
+
+def _grants(role: str, tables: list[Table], sequences: list[Table]) -> str:
+    schemas = sorted({table.schema for table in (*tables, *sequences)})
+    to = f"TO {quoted(role)};"
+    return " ".join(
+        [
+            f"GRANT USAGE ON SCHEMA {', '.join(map(quoted, schemas))} {to}",
+            *([f"GRANT SELECT ON {', '.join(map(_name, tables))} {to}"] if tables else []),
+            *([f"GRANT SELECT ON SEQUENCE {', '.join(map(_name, sequences))} {to}"] if sequences else []),
+        ]
+    )
+
+
+def _listed(tables: list[Table]) -> str:
+    named = ", ".join(table.qualified for table in tables[:_NAMED_AT_MOST])
+    more = len(tables) - _NAMED_AT_MOST
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _name(table: Table) -> str:
+    return quoted(table.schema, table.name)

@@ -1,0 +1,125 @@
+"""pg_dump and pg_dumpall: their command lines as values, their runs, and what their failures mean.
+
+With ``--table`` pg_dump takes the tables, their indexes, triggers, constraints and owned sequences, but not
+the types, functions and schemas they need (manual, pg_dump, ``--table``, Notes).
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from amanat.domain.errors import AmanatError, SpaceError, StoreError, ToolError
+from amanat.domain.model import Scope
+from amanat.domain.scope import Selection, Table
+from amanat.engines.postgresql.clients import ENVIRONMENT, Client
+from amanat.engines.postgresql.connection import Target
+from amanat.engines.postgresql.symptoms import recognise, source_error
+from amanat.host import process
+from amanat.host.files import explained
+from amanat.ports import Control, Progress
+
+_TABLE_LINE = re.compile(r'pg_dump: dumping contents of table "(.*)"')
+_ERROR_LINE = re.compile(r"error: |ERROR:|FATAL:")
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+_UNWRITABLE = re.compile(r"could not (write to|open|close) (output |custom )?file|Read-only file system")
+_SHOWN_LINES = 5
+GLOBALS_SUFFIX = ".globals.sql"
+
+
+def arguments(
+    *, target: Target, file: Path, snapshot: str, scope: Scope, selection: Selection, known: Sequence[Table]
+) -> list[str]:
+    """Options of pg_dump; ``known``: all tables, to name exactly those that are left out."""
+    kept = set(selection.kept)
+    chosen = (
+        [("--table", table) for table in selection.kept]
+        if scope.tables
+        else [("--exclude-table", table) for table in known if table not in kept]
+    )
+    without_rows = [("--exclude-table-data", table) for table in selection.without_data]
+    return [
+        "--format=custom",
+        "--no-password",
+        "--verbose",
+        f"--snapshot={snapshot}",
+        f"--dbname={target.conninfo}",
+        f"--file={file}",
+        *(f"{option}={quoted(table.schema, table.name)}" for option, table in (*chosen, *without_rows)),
+    ]
+
+
+def quoted(*parts: str) -> str:
+    """As in SQL; as a pattern of pg_dump it means one table alone: within the quotes nothing is special."""
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts)
+
+
+def dump(client: Client, options: Sequence[str], file: Path, target: Target, control: Control) -> None:
+    """Run pg_dump to ``file`` and tell the progress: bytes written, and the table it reads."""
+    table = ""
+
+    def heard(line: str) -> None:
+        nonlocal table
+        if match := _TABLE_LINE.match(line):
+            table = match[1]
+
+    def tell() -> None:
+        control.progress(Progress(bytes_done=file.stat().st_size, table=table))
+
+    _create(file)
+    finished = process.run(
+        [client.tool("pg_dump"), *options],
+        control=control,
+        env=ENVIRONMENT,
+        on_stderr=heard,
+        on_poll=tell,
+    )
+    if finished.returncode:
+        raise failure(finished, target)
+    tell()
+
+
+def dump_globals(client: Client, file: Path, target: Target, dbname: str, control: Control) -> None:
+    """Roles and tablespaces, without passwords; asked in ``dbname``, for the role may connect nowhere else."""
+    options = ["--globals-only", "--no-role-passwords", "--no-password", f"--database={dbname}"]
+    _create(file)
+    finished = process.run(
+        [client.tool("pg_dumpall"), *options, f"--dbname={target.conninfo}", f"--file={file}"],
+        control=control,
+        env=ENVIRONMENT,
+    )
+    if finished.returncode:
+        raise failure(finished, target)
+
+
+def failure(finished: process.Finished, target: Target) -> AmanatError:
+    """The kind tells who is to act: the store's keeper, the database's, or the host's."""
+    said = complaint(finished.stderr)
+    tool = Path(finished.argv[0]).name
+    what = f"{tool} of {target.label} {finished.how}"
+    by_server = "ERROR:" in said
+    if _FULL.search(said) and not by_server:
+        return SpaceError(f"{what}: {said}", hint="make room on the store's file system, or prune")
+    if finished.returncode > 0 and recognise(said) and not _UNWRITABLE.search(said):
+        return source_error(what, said)
+    if _UNWRITABLE.search(said) and not by_server:
+        return StoreError(f"{what}: {said}", hint="see whether the store's file system is writable")
+    killed = finished.returncode < 0
+    return ToolError(
+        f"{what}: {said}" if said else what,
+        hint="see the kernel's log: out of memory?" if killed else f"run {finished.argv[0]} by hand to see more",
+    )
+
+
+def complaint(stderr: str) -> str:
+    """The error among pg_dump's verbose lines, from its first line on, on one line."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    first = next((number for number, line in enumerate(lines) if _ERROR_LINE.search(line)), None)
+    shown = lines[-_SHOWN_LINES:] if first is None else lines[first : first + _SHOWN_LINES]
+    return "; ".join(" ".join(line.split()) for line in shown)
+
+
+def _create(file: Path) -> None:
+    """pg_dump would make it as its umask says; private first, filled later."""
+    with explained(f"dump file {file}"):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

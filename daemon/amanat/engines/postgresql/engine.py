@@ -1,0 +1,131 @@
+"""The PostgreSQL engine: questions and pg_dump share one snapshot, so the facts are of the dump's instant."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
+from amanat.domain.model import EngineName, Facts
+from amanat.domain.policy import PostgresqlSource
+from amanat.domain.scope import Selection, select
+from amanat.engines.postgresql import access, catalog, dump
+from amanat.engines.postgresql.archive import archive_version
+from amanat.engines.postgresql.clients import Client, Places, client_for_server
+from amanat.engines.postgresql.connection import Session, Target, session, target
+from amanat.ports import Artefact, Control, Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    client: Client
+    dbname: str
+    facts: Facts
+    warnings: tuple[str, ...]
+
+
+class PostgresqlEngine:
+    """Fulfils ``ports.Engine`` for one PostgreSQL database."""
+
+    name = EngineName.POSTGRESQL
+    extension = "dump"
+
+    def __init__(
+        self,
+        source: PostgresqlSource,
+        password: str | None,
+        extra_client_folders: tuple[Path, ...] = (),
+    ) -> None:
+        self._parameters = source.parameters
+        self._password = password
+        self._places = Places(override=source.client, extra=extra_client_folders)
+
+    def source_bytes(self, control: Control, scratch: Path) -> int:
+        with session(self._target(scratch), control) as asked:
+            return catalog.database_bytes(asked)
+
+    def take(self, order: Order, control: Control) -> Artefact:
+        reached = self._target(order.scratch)
+        file = order.folder / f"database.{self.extension}"
+        with session(reached, control) as asked:
+            taken = self._dump(asked, reached, order, file, control)
+        companions, warnings = _globals(taken, reached, order, control)
+        return Artefact(
+            path=file,
+            facts=replace(taken.facts, extra={**taken.facts.extra, "globals": bool(companions)}),
+            companions=companions,
+            tools={"pg_dump": taken.client.version},
+            archive_version=archive_version(file),
+            warnings=(*taken.warnings, *warnings),
+        )
+
+    def _target(self, scratch: Path) -> Target:
+        return target(self._parameters, self._password, scratch)
+
+    def _dump(self, asked: Session, reached: Target, order: Order, file: Path, control: Control) -> _Taken:
+        client = client_for_server(self._places, asked.server_major, control)
+        with catalog.shared_snapshot(asked) as snapshot:
+            known = catalog.read(asked)
+            selection = select(order.scope, known.tables)
+            access.require_readable(known, order.scope, selection)
+            facts = _facts(asked, order, known, selection, client)
+            options = dump.arguments(
+                target=reached,
+                file=file,
+                snapshot=snapshot,
+                scope=order.scope,
+                selection=selection,
+                known=known.tables,
+            )
+            dump.dump(client, options, file, reached, control)
+        return _Taken(
+            client=client,
+            dbname=asked.database_name,
+            facts=facts,
+            warnings=_warnings(known, selection),
+        )
+
+
+def _facts(asked: Session, order: Order, known: catalog.Catalog, selection: Selection, client: Client) -> Facts:
+    with_data = known.of(selection.with_data)
+    return Facts(
+        engine_version=asked.server_version,
+        source_bytes=catalog.database_bytes(asked),
+        tables=tuple(table.qualified for table in selection.kept),
+        counts=catalog.counts(asked, order.counts, known.tables),
+        extra={
+            "table_oids": {entry.table.qualified: entry.oid for entry in known.of(selection.kept)},
+            "data_oids": [entry.oid for entry in with_data if entry.has_data],
+            "extension_data_oids": list(known.extension_data),
+            "schemas": _schemas_to_make(order, selection),
+            "pg_dump": client.version,
+        },
+    )
+
+
+def _schemas_to_make(order: Order, selection: Selection) -> list[str]:
+    """A dump of chosen tables does not hold their schemas (see dump.py)."""
+    schemas = {table.schema for table in selection.kept} if order.scope.tables else set()
+    return sorted(schemas - {"public"})
+
+
+def _warnings(known: catalog.Catalog, selection: Selection) -> tuple[str, ...]:
+    foreign = [entry.table.qualified for entry in known.of(selection.with_data) if entry.kind == "f"]
+    if not foreign:
+        return ()
+    return (f"foreign tables are kept without rows, which lie on another server: {', '.join(foreign)}",)
+
+
+def _globals(
+    taken: _Taken, reached: Target, order: Order, control: Control
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The companion file, or why there is none: a role that may not read them still has its snapshot."""
+    if not order.globals:
+        return {}, ()
+    file = order.folder / f"database{dump.GLOBALS_SUFFIX}"
+    try:
+        dump.dump_globals(taken.client, file, reached, taken.dbname, control)
+    except (InterruptedRunError, TimeoutExceededError):
+        raise
+    except AmanatError as exc:
+        file.unlink(missing_ok=True)
+        return {}, (f"roles and tablespaces are not in this snapshot: {exc}",)
+    return {dump.GLOBALS_SUFFIX: file}, ()

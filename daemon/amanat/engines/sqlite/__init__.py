@@ -1,0 +1,6 @@
+"""SQLite: consistent copies through SQLite's own backup interface, and the proof that they read back."""
+
+from amanat.engines.sqlite.engine import SqliteEngine
+from amanat.engines.sqlite.proof import SqliteProver
+
+__all__ = ["SqliteEngine", "SqliteProver"]

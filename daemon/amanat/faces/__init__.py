@@ -1,0 +1,1 @@
+"""What people and systems touch: command line, scheduler, HTTP, service."""

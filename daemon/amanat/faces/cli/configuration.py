@@ -1,0 +1,46 @@
+"""``config check`` and ``config schema``."""
+
+import typer
+
+from amanat.faces.cli import output, session
+
+
+def add_to(cli: typer.Typer) -> None:
+    group = typer.Typer(help="Check the policy file, or print its JSON schema.", no_args_is_help=True)
+    group.command()(check)
+    group.command()(schema)
+    cli.add_typer(group, name="config", rich_help_panel="Service")
+
+
+def check(*, as_json: output.AsJson = False) -> None:
+    """Read settings and policy file as the daemon would, and say every error at once.
+
+    Exit status: 0 usable; 2 not.
+    """
+    from amanat.settings import policies
+
+    settings = session.settings()
+    configuration = policies.load(settings.policies)
+    found = {
+        "policies_file": str(settings.policies),
+        "databases": list(configuration.databases),
+        "policies": list(configuration.policies),
+        "scheduled": [f"{policy.name}/{database.name}" for policy, database in configuration.scheduled()],
+    }
+    if as_json:
+        output.print_json(found)
+        return
+    typer.echo(
+        f"{settings.policies}: ok, {len(found['databases'])} databases, {len(found['policies'])} policies, "
+        f"{len(found['scheduled'])} schedules"
+    )
+
+
+def schema() -> None:
+    """Print the JSON schema of the policy file, for editors.
+
+    Exit status: 0.
+    """
+    from amanat.settings import policies
+
+    output.print_json(policies.schema())

@@ -1,0 +1,79 @@
+"""``demo``: an application database, a policy file and a daemon that shows its first proven snapshot."""
+
+import shutil
+import threading
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from amanat.faces.cli import session
+
+if TYPE_CHECKING:
+    from amanat.app import App
+
+_DATABASE = Path("demo/database.sqlite")
+_POLICIES = Path("config/policies.yaml")
+_PATIENCE_SECONDS = 30
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command(rich_help_panel="Service")(demo)
+
+
+def demo() -> None:
+    """Make a demo database in this folder, and run the daemon on it until Ctrl-C.
+
+    What is there already (demo/, config/policies.yaml, database-backups/) is used as it is.
+    Exit status: as for the daemon.
+    """
+    from amanat.faces.service import Daemon
+
+    _prepare()
+    app = session.open_app(quiet=False)
+    teller = threading.Thread(target=_tell, args=(app,), daemon=True)
+    Daemon(app, on_ready=teller.start).run()
+
+
+def _prepare() -> None:
+    from amanat.engines.sqlite.demo import create
+
+    if create(_DATABASE):
+        typer.echo(f"made the demo application's database {_DATABASE}")
+    if not _POLICIES.exists():
+        _POLICIES.parent.mkdir(exist_ok=True)
+        with resources.as_file(resources.files("amanat") / "config" / "policies.yaml") as shipped:
+            shutil.copyfile(shipped, _POLICIES)
+        typer.echo(f"wrote {_POLICIES}")
+    session.settings().store.mkdir(mode=0o700, exist_ok=True)
+
+
+def _tell(app: "App") -> None:
+    """Show the first proven snapshot, its register entry, and where to look on."""
+    from amanat.services import document
+
+    taken = []
+    pause = threading.Event()
+    for _ in range(_PATIENCE_SECONDS * 10):
+        taken = [item for item in app.ports.register.snapshots(database="demo") if item.proven][:1]
+        if taken or pause.wait(0.1):
+            break
+    if not taken:
+        typer.echo("no proven snapshot of the demo yet: `amanat status` says why")
+        return
+    address = app.settings.http
+    lines = [
+        "",
+        f"proven snapshot  {taken[0].id}: {taken[0].proof}, {app.ports.store.path(taken[0].path)}",
+        "register entry   " + document.render(taken).splitlines()[-1],
+        *(
+            []
+            if address == "off"
+            else [f"status           http://{address}/status", f"metrics          http://{address}/metrics"]
+        ),
+        "",
+        "The daemon goes on until Ctrl-C. In another terminal: amanat list · amanat status · amanat next",
+        "",
+    ]
+    typer.echo("\n".join(lines))

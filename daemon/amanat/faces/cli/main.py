@@ -1,0 +1,98 @@
+"""The ``amanat`` command: global options, the commands, and from error to exit code in one place."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amanat import __version__
+from amanat.domain.errors import AmanatError, ExitCode
+from amanat.faces.cli import configuration, demo, overview, retention, service, session, snapshots
+
+_PLACES = ("--policies", "--store", "--state")
+
+cli = typer.Typer(
+    name="amanat",
+    help="Keeps SQLite and PostgreSQL databases restorable, and proves it.",
+    epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 failed, 4 refused, 5 not found, 6 busy, 7 integrity.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (snapshots, retention, overview, configuration, service, demo):
+    module.add_to(cli)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"amanat {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def places(
+    *,
+    policies: Annotated[
+        Path | None, typer.Option(help="Policy file.", show_default="config/policies.yaml")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the snapshots.", show_default="database-backups")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder of the register.", show_default=".amanat")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Global options; they win over AMANAT_* variables and config/amanat.env."""
+    del version
+    session.flags = {"policies": policies, "store": store, "state": state}
+
+
+def main() -> None:
+    """Run the command line and exit with the code of what happened."""
+    os.umask(0o077)
+    arguments = _places_first(sys.argv[1:])
+    try:
+        cli(args=arguments, prog_name="amanat", standalone_mode=True)
+    except AmanatError as exc:
+        _tell(exc, as_json="--json" in arguments)
+        sys.exit(session.signal_code() or exc.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to tell
+        sys.exit(ExitCode.DONE)
+    except Exception:  # noqa: BLE001 - the last resort: a trace in the log, and its own exit code
+        session.report_bug()
+        sys.exit(ExitCode.BUG)
+
+
+def _places_first(arguments: list[str]) -> list[str]:
+    """Global options are understood behind the command too; nothing after ``--`` is touched."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    front: list[str] = []
+    rest: list[str] = []
+    queue = arguments[:end]
+    while queue:
+        word = queue.pop(0)
+        if word in _PLACES and queue:
+            front += [word, queue.pop(0)]
+        elif word.startswith(tuple(f"{option}=" for option in _PLACES)):
+            front.append(word)
+        else:
+            rest.append(word)
+    return [*front, *rest, *arguments[end:]]
+
+
+def _tell(exc: AmanatError, *, as_json: bool) -> None:
+    from amanat.observability.redaction import redact
+
+    message, hint = redact(exc.message), redact(exc.hint)
+    if as_json:
+        body = {"error": {"kind": exc.kind, "message": message, "hint": hint, "exit_code": int(exc.exit_code)}}
+        typer.echo(json.dumps(body, ensure_ascii=False), err=True)
+        return
+    typer.echo(f"amanat: {message}", err=True)
+    if hint:
+        typer.echo(f"  → {hint}", err=True)

@@ -1,0 +1,207 @@
+"""``status next register reconcile``."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amanat.domain.errors import NotFoundError
+from amanat.domain.model import utc_text
+from amanat.domain.units import format_size
+from amanat.faces.cli import output, session
+
+if TYPE_CHECKING:
+    from amanat.domain.reconcile import Repairs
+
+_PANEL = "Overview"
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command(rich_help_panel=_PANEL)(status)
+    cli.command("next", rich_help_panel=_PANEL)(next_)
+    cli.command(rich_help_panel=_PANEL)(register)
+    cli.command(rich_help_panel=_PANEL)(reconcile)
+
+
+def status(*, as_json: output.AsJson = False) -> None:
+    """Show every policy and database: last run, newest proven snapshot, next run.
+
+    Exit status: 0.
+    """
+    from amanat.services import report
+
+    app = session.open_app()
+    found = report.status(app.ports, app.configuration)
+    if as_json:
+        output.print_json(found)
+        return
+    output.table(
+        ("DATABASE", "POLICY", "LAST RUN", "OUTCOME", "NEWEST PROVEN", "PROVEN", "NEXT", "MISSED"),
+        [_status_cells(row) for row in found["policies"]],
+        right=("PROVEN", "MISSED"),
+    )
+    for row in found["policies"]:
+        last = row["last_run"]
+        if last and last["outcome"] != "succeeded":
+            typer.echo(f"{row['database']}/{row['policy']}: {output.one_line(last['reason'])}")
+            typer.echo(f"  → {output.one_line(last['hint'])}")
+    for run in found["running"]:
+        typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
+    store = found["store"]
+    typer.echo(f"store {store['path']}: {format_size(store['free_bytes'])} free")
+
+
+def next_(
+    policy: Annotated[str | None, typer.Argument(help="Only this policy.")] = None,
+    *,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many instants of each.")] = 5,
+    after: Annotated[str, typer.Option(help="Begin after this time (ISO 8601).", show_default="now")] = "",
+    as_json: output.AsJson = False,
+) -> None:
+    """Show when policies are due, in their own zone and in UTC.
+
+    Exit status: 0; 5 no such policy.
+    """
+    from amanat.services import report
+
+    app = session.open_app()
+    begin = _time(after) if after else app.ports.now()
+    if policy and policy not in app.configuration.policies:
+        raise NotFoundError(
+            f"no policy {policy!r}", hint=f"known: {', '.join(app.configuration.policies) or 'none'}"
+        )
+    rows = [
+        {
+            "policy": found.name,
+            "database": database.name,
+            "due_local": slot.isoformat(),
+            "due": utc_text(slot),
+            "starts": utc_text(start.replace(microsecond=0)),
+        }
+        for found, database in app.configuration.pairs()
+        if policy in (None, found.name)
+        for slot, start in report.upcoming(found, database, begin, count)
+    ]
+    rows.sort(key=lambda row: (row["due"], row["policy"], row["database"]))
+    if as_json:
+        output.print_json(rows)
+        return
+    output.table(
+        ("POLICY", "DATABASE", "DUE (ITS ZONE)", "DUE (UTC)", "STARTS (WITH JITTER)"),
+        [tuple(row.values()) for row in rows],
+    )
+
+
+def register(
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the Markdown register.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Show the audit record: who did what, when and why.
+
+    Exit status: 0.
+    """
+    from amanat.services import document
+
+    app = session.open_app()
+    if markdown:
+        typer.echo(document.render(app.ports.register.snapshots()), nl=False)
+        return
+    entries = app.ports.register.entries()
+    if as_json:
+        output.print_json([{**vars(entry), "at": utc_text(entry.at)} for entry in entries])
+        return
+    output.table(
+        (
+            "WHEN",
+            "BY",
+            "WHAT",
+            "OUTCOME",
+            "DATABASE",
+            "ENVIRONMENT",
+            "SCOPE",
+            "PURPOSE",
+            "SNAPSHOT",
+            "DETAIL",
+        ),
+        [
+            (
+                output.local(entry.at),
+                entry.by,
+                entry.kind,
+                entry.outcome,
+                entry.database,
+                entry.environment,
+                entry.scope,
+                entry.purpose,
+                entry.snapshot or "",
+                entry.detail,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def reconcile(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    by: output.By = "",
+    as_json: output.AsJson = False,
+) -> None:
+    """Bring register and store into agreement after a crash.
+
+    Exit status: 0; 3 the store or the register cannot be used.
+    """
+    from amanat.services import reconcile as service
+
+    app = session.open_app()
+    app.ports.store.require()
+    repairs = service.look(app.ports) if dry_run else app.reconcile(by=output.who(by))
+    found = _repairs(repairs)
+    if as_json:
+        output.print_json(found)
+        return
+    for what, things in found.items():
+        for thing in things:
+            typer.echo(f"{what}: {thing}")
+    typer.echo(
+        f"{repairs.count} {'to repair' if dry_run else 'repaired'}, {len(repairs.foreign)} foreign files untouched"
+    )
+
+
+def _repairs(repairs: "Repairs") -> dict[str, list[str]]:
+    return {
+        "interrupted": [run.id for run in repairs.interrupted],
+        "swept": list(repairs.swept),
+        "half-written": list(repairs.half_written),
+        "adopted": [manifest.snapshot.path for manifest in repairs.adopted],
+        "missing": [row.path for row in repairs.missing],
+        "found again": [row.path for row in repairs.found_again],
+        "pruned": [row.path for row in repairs.pruned],
+        "foreign": list(repairs.foreign),
+    }
+
+
+def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    last, newest = row["last_run"], row["newest_proven"]
+    return (
+        row["database"],
+        row["policy"],
+        last["finished_at"] if last else "never",
+        last["outcome"] if last else "",
+        newest["taken_at"] if newest else "none",
+        str(row["proven"]),
+        row["next_run"] or "on demand",
+        str(row["missed"]),
+    )
+
+
+def _time(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    from datetime import UTC, datetime
+
+    from amanat.domain.errors import ConfigurationError
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigurationError(f"--after {text!r} is not a time", hint="write 2026-10-24T00:00:00Z") from exc
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

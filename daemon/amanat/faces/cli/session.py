@@ -1,0 +1,72 @@
+"""What commands of one process share: settings from flags, the opened application, signals."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amanat.domain.events import Event
+
+if TYPE_CHECKING:
+    from amanat.app import App, OnProgress
+    from amanat.settings.service import ServiceSettings
+
+flags: dict[str, Path | None] = {}
+_caught: list[int] = []
+
+
+def settings() -> "ServiceSettings":
+    from amanat.settings import service
+
+    return service.load(**flags)
+
+
+def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True) -> "App":
+    """``quiet``: only warnings are logged; people see the command's own output."""
+    from amanat.app import open_app
+
+    loaded = settings()
+    return open_app(loaded, emit=_Emit(loaded, quiet=quiet), on_progress=on_progress)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """The first SIGINT or SIGTERM ends runs cleanly, as ``interrupted``; the second one ends the process."""
+
+    def handle(number: int, _frame: object) -> None:
+        _caught.append(number)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def signal_code() -> int | None:
+    """128 + the signal that stopped this process, or None."""
+    return 128 + _caught[0] if _caught else None
+
+
+def report_bug() -> None:
+    from amanat.observability import logs
+
+    logs.configure(log_format="auto", level="error")
+    logs.emit(Event.BUG, exc_info=True, hint="please report it, with this trace")
+
+
+class _Emit:
+    """Configures the log at the first event: most commands have none."""
+
+    def __init__(self, loaded: "ServiceSettings", *, quiet: bool) -> None:
+        self._settings = loaded
+        self._level = "warning" if quiet and loaded.log_level in {"debug", "info"} else loaded.log_level
+        self._configured = False
+
+    def __call__(self, event: Event, /, **fields: object) -> None:
+        from amanat.observability import logs
+
+        if not self._configured:
+            logs.configure(log_format=self._settings.log_format, level=self._level)
+            self._configured = True
+        logs.emit(event, **fields)
+        sys.stderr.flush()

@@ -1,0 +1,197 @@
+"""``snapshot list show verify``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amanat.domain.errors import ConfigurationError
+from amanat.domain.model import MANUAL_POLICY, ProofLevel, Scope
+from amanat.domain.units import format_size
+from amanat.faces.cli import output, progress, session
+
+if TYPE_CHECKING:
+    from amanat.app import App
+    from amanat.domain.model import Snapshot
+    from amanat.domain.policy import Database
+
+Reference = Annotated[
+    str, typer.Argument(metavar="SNAPSHOT", help="Id, unique prefix, path, or latest[:DATABASE[:POLICY]].")
+]
+_PANEL = "Snapshots"
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command(rich_help_panel=_PANEL)(snapshot)
+    cli.command("list", rich_help_panel=_PANEL)(list_)
+    cli.command(rich_help_panel=_PANEL)(show)
+    cli.command(rich_help_panel=_PANEL)(verify)
+
+
+def snapshot(
+    database: Annotated[str, typer.Argument(help="A configured database, or laravel:FOLDER.")],
+    *,
+    policy: Annotated[str, typer.Option(help="Take it under this policy.")] = MANUAL_POLICY,
+    name: Annotated[str, typer.Option(help="Its name.", show_default="the policy's name")] = "",
+    purpose: Annotated[str, typer.Option(help="Why, for the register.")] = "",
+    by: output.By = "",
+    tables: Annotated[str, typer.Option(help="Only these tables: names or globs, with commas.")] = "",
+    version: Annotated[str, typer.Option(help="The application's version, for {version} in file names.")] = "",
+    connection: Annotated[
+        str, typer.Option(help="With laravel:FOLDER: sqlite or pgsql, instead of DB_CONNECTION.")
+    ] = "",
+    beside: Annotated[
+        Path | None, typer.Option(help="Leave the file in this folder too (hard link, else copy).")
+    ] = None,
+    wait: output.Wait = "10s",
+    as_json: output.AsJson = False,
+) -> None:
+    """Take a snapshot now, prove it, and keep it.
+
+    Exit status: 0 taken and proven, 2 usage, 3 failed, 5 no such database or policy, 6 busy.
+    """
+    from amanat.services.snapshot import Request
+
+    waiting = output.seconds(wait)
+    with progress.shown(silent=as_json) as on_progress:
+        app = session.open_app(on_progress=on_progress)
+        session.stop_on_signals(app.stop)
+        source = _database(app, database, connection)
+        request = Request(
+            database=source,
+            policy=app.policy(policy, source.name),
+            by=output.who(by),
+            name=name or policy,
+            purpose=purpose,
+            scope=Scope(tables=_patterns(tables)) if tables else None,
+            version=version or app.settings.app_version,
+            wait=waiting,
+        )
+        taken = app.take(request)
+    handed = app.ports.store.hand_out(taken.path, beside.resolve()) if beside else None
+    _print_snapshot(app, taken, as_json=as_json, handed=handed)
+
+
+def list_(
+    database: Annotated[str | None, typer.Argument(help="Only this database.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also pruned and missing ones.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """List snapshots, newest first.
+
+    Exit status: 0; 5 when the database is neither configured nor in the register.
+    """
+    from amanat.services import report
+
+    app = session.open_app()
+    found = report.listed(app.ports, database, everything=everything)
+    if database and not found:
+        app.database(database)
+    if as_json:
+        output.print_json([report.snapshot_row(item) for item in found])
+        return
+    output.table(
+        ("ID", "DATABASE", "POLICY", "TAKEN", "SIZE", "PROOF", "BY", "PURPOSE", "FILE"),
+        [_row(item) for item in found],
+        right=("SIZE",),
+    )
+
+
+def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
+    """Show one snapshot: what it holds, how far it is proven, and how to restore it with stock tools.
+
+    Exit status: 0; 5 no such snapshot; 7 its manifest cannot be read.
+    """
+    from amanat.domain import manifest as manifests
+    from amanat.services import find, report
+
+    app = session.open_app()
+    found = find.snapshot(app.ports, reference)
+    row = report.snapshot_row(found)
+    if found.state in {"present", "damaged"}:
+        manifest = manifests.encode(app.ports.store.read_manifest(found.path))
+        row |= {key: manifest[key] for key in ("facts", "tools", "restore", "warnings")}
+        row["archive_version"] = manifest["artefact"]["archive_version"]
+    if as_json:
+        output.print_json(row)
+        return
+    for key, value in row.items():
+        if value not in ("", None, [], {}) and key not in {"facts", "restore"}:
+            typer.echo(f"{key:>16}  {output.one_line(str(value))}")
+    facts = row.get("facts") or {}
+    if facts:
+        typer.echo(f"{'tables':>16}  {len(facts['tables'])}, of a database of {format_size(row['source_bytes'])}")
+    typer.echo(
+        "\n".join(["", "To restore it by hand, in its folder:", *(f"  {line}" for line in row.get("restore", []))])
+    )
+
+
+def verify(
+    reference: Reference,
+    *,
+    level: Annotated[ProofLevel, typer.Option(help="How far to prove it.")] = ProofLevel.READABLE,
+    by: output.By = "",
+    wait: output.Wait = "10s",
+    as_json: output.AsJson = False,
+) -> None:
+    """Prove a snapshot anew from the bytes on the disk.
+
+    Exit status: 0 proven; 3 it cannot be read as what it should be; 5 no such snapshot; 7 it was changed.
+    """
+    from amanat.services import find
+
+    if level is ProofLevel.NONE:
+        raise ConfigurationError("level none proves nothing", hint="ask for stored or readable")
+    waiting = output.seconds(wait)
+    app = session.open_app()
+    session.stop_on_signals(app.stop)
+    found = find.require_here(find.snapshot(app.ports, reference))
+    proven = app.verify(found, level=level, by=output.who(by), wait=waiting)
+    _print_snapshot(app, proven, as_json=as_json)
+
+
+def _database(app: "App", name: str, connection: str) -> "Database":
+    if name.startswith("laravel:"):
+        return app.application(Path(name.removeprefix("laravel:")), connection or None)
+    if connection:
+        raise ConfigurationError(
+            "--connection goes with laravel:FOLDER", hint="leave it out for a configured database"
+        )
+    return app.database(name)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(part.strip() for part in text.split(","))
+    if not all(patterns):
+        raise ConfigurationError(f"--tables {text!r} has an empty pattern", hint="write users,surveys")
+    return patterns
+
+
+def _print_snapshot(app: "App", taken: "Snapshot", *, as_json: bool, handed: Path | None = None) -> None:
+    from amanat.services import report
+
+    if as_json:
+        row = report.snapshot_row(taken)
+        output.print_json(row | {"beside": str(handed)} if handed else row)
+        return
+    size = format_size(taken.size_bytes)
+    typer.echo(f"snapshot {taken.id} of {taken.database}: {taken.proof}, {size}")
+    typer.echo(f"  {app.ports.store.path(taken.path)}")
+    if handed:
+        typer.echo(f"  {handed}")
+
+
+def _row(item: "Snapshot") -> tuple[str, ...]:
+    state = item.proof if item.state == "present" else item.state
+    return (
+        item.id,
+        item.database,
+        item.policy,
+        output.local(item.taken_at),
+        format_size(item.size_bytes),
+        f"{state}{', held' if item.held else ''}",
+        item.by,
+        item.purpose,
+        item.path,
+    )

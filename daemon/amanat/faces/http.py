@@ -1,0 +1,82 @@
+"""``/metrics /healthz /readyz /status`` on loopback: Starlette on uvicorn, in a thread of its own."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from amanat.app import App
+from amanat.domain.errors import ConfigurationError
+from amanat.observability import metrics
+from amanat.services import report
+from amanat.services.checks import Check
+
+Checks = Callable[[], list[Check]]
+
+
+def bind(address: tuple[str, int]) -> socket.socket:
+    """A listening socket; ConfigurationError when the port cannot be had (fatal before READY)."""
+    host, port = address
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {exc.strerror or exc}",
+            hint="choose another address with AMANAT_HTTP, or off",
+        ) from exc
+
+
+@contextlib.contextmanager
+def served(listening: socket.socket, app: App, collector: Collector, checks: Checks) -> Iterator[None]:
+    """Serve until the block ends."""
+    config = uvicorn.Config(application(app, collector, checks), log_config=None, access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)
+        listening.close()
+
+
+def application(app: App, collector: Collector, checks: Checks) -> Starlette:
+    """Handlers are plain functions: Starlette runs them in threads, so a slow one blocks nobody."""
+
+    def show_metrics(_: Request) -> Response:
+        return Response(metrics.render(collector), media_type=metrics.CONTENT_TYPE)
+
+    def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    def readyz(_: Request) -> Response:
+        found = checks()
+        ready = all(check.ok for check in found)
+        body = {
+            "ready": ready,
+            "checks": [
+                {"name": item.name, "ok": item.ok, "detail": item.detail, "hint": item.hint} for item in found
+            ],
+        }
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    def status(_: Request) -> Response:
+        return JSONResponse(report.status(app.ports, app.configuration))
+
+    return Starlette(
+        routes=[
+            Route("/metrics", show_metrics),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/status", status),
+        ]
+    )

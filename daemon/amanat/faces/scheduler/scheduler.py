@@ -1,0 +1,117 @@
+"""The jobs of the daemon: one per scheduled policy and database, and the heartbeat of the loop itself."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from amanat.app import App
+from amanat.domain.errors import AmanatError
+from amanat.domain.events import Event
+from amanat.domain.policy import Configuration, Database, Policy
+from amanat.domain.schedule import previous_instant
+from amanat.faces.scheduler.trigger import ScheduleTrigger
+from amanat.host import clock
+from amanat.services import due
+
+_HEARTBEAT = "heartbeat"
+_MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is decided by locks
+
+
+class Scheduler:
+    """``beat`` is called in the scheduler's own loop: when the loop hangs, it is not."""
+
+    def __init__(self, app: App, *, beat: Callable[[], None], every_seconds: float) -> None:
+        self._app = app
+        self._active = 0
+        self._idle = threading.Condition()
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(_MOST_THREADS), "loop": DebugExecutor()},
+            # a late backup is better than none: how late is the policy's catch_up, decided in domain.schedule
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._scheduler.add_job(
+            beat, "interval", seconds=every_seconds, id=_HEARTBEAT, executor="loop", next_run_time=clock.now()
+        )
+        self._scheduler.add_listener(self._on_overlap, EVENT_JOB_MAX_INSTANCES)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def drain(self) -> None:
+        """Start no more runs, wait for those that go on, and end; the loop beats until they have ended."""
+        self.apply(Configuration())
+        with self._idle:
+            self._idle.wait_for(lambda: self._active == 0)
+        self._scheduler.shutdown(wait=True)
+
+    def apply(self, configuration: Configuration) -> None:
+        """Make the jobs those of ``configuration``; a job whose schedule is the same keeps its timing."""
+        wanted = {_job_id(policy, database): (policy, database) for policy, database in configuration.scheduled()}
+        current = {job.id: job for job in self._scheduler.get_jobs() if job.id != _HEARTBEAT}
+        for job_id in current.keys() - wanted.keys():
+            self._scheduler.remove_job(job_id)
+            self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change="removed")
+        for job_id, (policy, database) in wanted.items():
+            job = current.get(job_id)
+            if job is None or job.trigger.schedule != policy.schedule:
+                self._add(job_id, policy, database, change="changed" if job else "added")
+
+    def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
+        """Runs at once too: what is due then, if anything, the register knows."""
+        assert policy.schedule  # noqa: S101 - only scheduled ones come here
+        self._scheduler.add_job(
+            self._run,
+            ScheduleTrigger(policy.schedule, job_id),
+            id=job_id,
+            args=(policy.name, database.name),
+            next_run_time=clock.now(),
+            replace_existing=True,
+        )
+        self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change=change)
+
+    def _run(self, policy_name: str, database_name: str) -> None:
+        """The configuration in force now decides; failures are recorded and logged at the run's edge."""
+        configuration = self._app.configuration
+        policy = configuration.policies.get(policy_name)
+        database = configuration.databases.get(database_name)
+        if policy is None or database is None or policy.schedule is None:
+            return
+        try:
+            with self._counted():
+                self._app.run_due(policy, database)
+        except AmanatError as exc:
+            if exc.kind in {"register", "configuration"}:  # no row could tell of these
+                self._app.ports.emit(
+                    Event.RUN_WARNING, policy=policy_name, database=database_name, warning=str(exc)
+                )
+        except Exception:  # noqa: BLE001 - the scheduler must go on; the trace is in the log
+            self._app.ports.emit(Event.BUG, policy=policy_name, database=database_name, exc_info=True)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._active -= 1
+                self._idle.notify_all()
+
+    def _on_overlap(self, event: JobSubmissionEvent) -> None:
+        """APScheduler skipped a firing since the run before still goes: count it and show it."""
+        configuration = self._app.configuration
+        for policy, database in configuration.scheduled():
+            if policy.schedule and _job_id(policy, database) == event.job_id:
+                slot = previous_instant(policy.schedule, event.scheduled_run_times[-1])
+                due.skip_overlap(self._app.ports, policy, database, slot)
+
+
+def _job_id(policy: Policy, database: Database) -> str:
+    return f"{policy.name}/{database.name}"

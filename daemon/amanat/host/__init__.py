@@ -1,0 +1,1 @@
+"""The doors to the machine: processes, clock, locks, files, identity, systemd."""

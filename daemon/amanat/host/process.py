@@ -1,0 +1,153 @@
+"""The one place that starts processes: own process group, killed whole, exit code always looked at."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from amanat.domain.errors import ToolError
+from amanat.ports import Control
+
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 5.0
+_STDERR_LINES = 200
+_LINE_BYTES = 64 * 1024  # a "line" of a broken tool may be gigabytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a process ended. ``stderr``: its last lines. ``returncode``: negative for a signal, as in subprocess."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def how(self) -> str:
+        """``exited with 1`` or ``was killed by SIGKILL``."""
+        if self.returncode < 0:
+            return f"was killed by {signal.Signals(-self.returncode).name}"
+        return f"exited with {self.returncode}"
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    control: Control,
+    env: Mapping[str, str] | None = None,
+    stdout: Path | None = None,
+    on_stderr: Callable[[str], None] | None = None,
+    on_poll: Callable[[], None] | None = None,
+) -> Finished:
+    """Run ``argv`` to its end and say how it ended; the caller judges the exit code.
+
+    ``env`` is added to ours. ``stdout``: a file to write to (created 0600); else it is captured as text.
+    ``on_stderr`` gets each line as it comes, in a thread, and must not raise.
+    ``on_poll`` is called about 20 times a second in the caller's thread.
+    Whatever ``control.check`` or ``on_poll`` raises kills the whole process group and is raised on.
+    ToolError when the program cannot be started.
+    """
+    command = [str(part) for part in argv]
+    with _output(stdout) as sink:
+        process = _start(command, env, sink)
+        drains = _Drains(process, on_stderr)
+        try:
+            _attend(process, control, on_poll)
+        finally:
+            _kill_group(process)
+            drains.join()
+    return Finished(argv=tuple(command), returncode=process.returncode, stdout=drains.stdout, stderr=drains.stderr)
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[int]:
+    if path is None:
+        yield subprocess.PIPE
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _start(command: list[str], env: Mapping[str, str] | None, sink: int) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise ToolError(
+            f"{command[0]} cannot be started: {exc.strerror}", hint="install it or correct its path"
+        ) from exc
+
+
+def _attend(process: "subprocess.Popen[bytes]", control: Control, on_poll: Callable[[], None] | None) -> None:
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_POLL_SECONDS)
+            return
+        control.check()
+        if on_poll:
+            on_poll()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """End every process of the group: politely, then not. Children may outlive the leader, so always ask."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_GRACE_SECONDS)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class _Drains:
+    """Reads the pipes in threads, so that neither fills up and stalls the process."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", on_stderr: Callable[[str], None] | None) -> None:
+        self._stdout: list[str] = []
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._on_stderr = on_stderr
+        self._threads = [threading.Thread(target=self._read_stderr, args=(process.stderr,), daemon=True)]
+        if process.stdout:
+            self._threads.append(threading.Thread(target=self._read_stdout, args=(process.stdout,), daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def stdout(self) -> str:
+        return "".join(self._stdout)
+
+    @property
+    def stderr(self) -> str:
+        return "\n".join(self._stderr)
+
+    def _read_stdout(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            self._stdout.append(pipe.read().decode("utf-8", "replace"))
+
+    def _read_stderr(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while raw := pipe.readline(_LINE_BYTES):
+                line = raw.decode("utf-8", "replace").rstrip("\n")
+                self._stderr.append(line)
+                if self._on_stderr:
+                    self._on_stderr(line)

@@ -1,0 +1,1 @@
+"""The audit record in SQLite, and its rendering as Markdown."""

@@ -1,0 +1,115 @@
+"""The register's database: opening, migrating, and one transaction at a time."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from amanat.domain.errors import RegisterError
+
+FILE_NAME = "register.sqlite"
+_BUSY_SECONDS = 30.0
+
+
+class RegisterDatabase:
+    """One connection, shared by the threads of a process; WAL lets other processes read meanwhile.
+
+    Every error of SQLite leaves here as a RegisterError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._guard = threading.RLock()
+        self._connection = self._open(folder)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE … COMMIT; rolled back when the body raises."""
+        with self._guard, self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        with self._guard, self._explained():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        with self._guard:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as exc:
+            raise RegisterError(
+                f"register {self.path}: {exc}",
+                hint="check owner, mode and free space of the state folder; "
+                "moved away, `amanat reconcile` makes the list of snapshots anew from the store",
+            ) from exc
+
+    def _open(self, folder: Path) -> sqlite3.Connection:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise RegisterError(
+                f"state folder {folder} cannot be made: {exc.strerror}", hint="correct AMANAT_STATE"
+            ) from exc
+        with self._explained():
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, self.path)
+        return connection
+
+
+def _migrations() -> list[str]:
+    folder = resources.files("amanat.register") / "migrations"
+    return [item.read_text("utf-8") for item in sorted(folder.iterdir(), key=lambda item: item.name)]
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Forward only; ``user_version`` counts what was applied."""
+    scripts = _migrations()
+    if _version(connection) == len(scripts):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    done = _version(connection)
+    if done > len(scripts):
+        connection.execute("ROLLBACK")
+        raise RegisterError(
+            f"register {path} was written by a newer amanat (schema {done}, known {len(scripts)})",
+            hint="install that version again; there is no way back",
+        )
+    for number, script in enumerate(scripts[done:], start=done + 1):
+        for statement in _statements(script):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script (executescript would commit the transaction that the migrations run in)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

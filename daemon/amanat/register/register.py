@@ -1,0 +1,228 @@
+"""The register: fulfils ``ports.Register``; the one module that writes it."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from amanat.domain.errors import BusyError, RegisterError
+from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+from amanat.ports import RunCount, SnapshotTotals
+from amanat.register import rows, totals
+from amanat.register.connection import RegisterDatabase
+
+_SNAPSHOTS = """
+    SELECT snapshots.*, (SELECT json_group_array(reason) FROM
+        (SELECT reason FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL ORDER BY id)) AS held
+    FROM snapshots
+"""
+
+
+class Register:
+    def __init__(self, folder: Path) -> None:
+        self._database = RegisterDatabase(folder)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # runs
+
+    def start_run(self, run: Run) -> None:
+        try:
+            with self._database.transaction() as connection:
+                rows.insert(connection, "runs", rows.run_row(run))
+        except sqlite3.IntegrityError as exc:
+            raise BusyError(
+                f"policy {run.policy} on {run.database} has run for {run.scheduled_at} already",
+                hint="nothing to do: one run per policy, database and scheduled instant",
+            ) from exc
+
+    def name_artefact(self, run_id: str, path: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE runs SET artefact = ? WHERE id = ?", (path, run_id))
+
+    def finish_run(self, run: Run) -> None:
+        row = {key: value for key, value in rows.run_row(run).items() if key in _FINISHING}
+        settings = ", ".join(f"{column} = :{column}" for column in row)
+        with self._database.transaction() as connection:
+            connection.execute(
+                f"UPDATE runs SET {settings} WHERE id = :id AND outcome IS NULL",  # noqa: S608
+                {**row, "id": run.id},
+            )
+
+    def open_runs(self) -> list[Run]:
+        return [rows.run_of(row) for row in self._database.query("SELECT * FROM runs WHERE outcome IS NULL")]
+
+    def recent_runs(self, limit: int) -> list[Run]:
+        found = self._database.query("SELECT * FROM runs ORDER BY started_at DESC, id LIMIT ?", (limit,))
+        return [rows.run_of(row) for row in found]
+
+    def runs_of_slot(self, stage: Stage, policy: str, database: str, slot: datetime) -> list[Run]:
+        found = self._database.query(
+            "SELECT * FROM runs WHERE stage = ? AND policy = ? AND database = ? AND scheduled_at = ?"
+            " ORDER BY attempt",
+            (stage, policy, database, rows.time_text(slot)),
+        )
+        return [rows.run_of(row) for row in found]
+
+    def newest_run(self, stage: Stage, policy: str, database: str, *, outcomes: Sequence[Outcome]) -> Run | None:
+        marks = ", ".join("?" for _ in outcomes)
+        found = self._database.query(
+            "SELECT * FROM runs WHERE stage = ? AND policy = ? AND database = ?"  # noqa: S608 - only marks vary
+            f" AND outcome IN ({marks}) ORDER BY finished_at DESC, started_at DESC LIMIT 1",
+            (stage, policy, database, *outcomes),
+        )
+        return rows.run_of(found[0]) if found else None
+
+    def last_seen(self) -> datetime | None:
+        """The newest time that any run knows: what the clock is held against."""
+        newest = self._database.query("SELECT max(max(started_at), max(finished_at)) AS at FROM runs")
+        return rows.optional_time_of(newest[0]["at"])
+
+    def run_counts(self) -> list[RunCount]:
+        found = self._database.query(
+            "SELECT stage, policy, database, outcome, code, count(*) AS count, max(finished_at) AS finished"
+            " FROM runs WHERE outcome IS NOT NULL GROUP BY stage, policy, database, outcome, code"
+        )
+        return [
+            RunCount(
+                stage=Stage(row["stage"]),
+                policy=row["policy"],
+                database=row["database"],
+                outcome=Outcome(row["outcome"]),
+                code=row["code"],
+                count=row["count"],
+                last_finished=rows.time_of(row["finished"]),
+            )
+            for row in found
+        ]
+
+    def last_runs(self) -> list[Run]:
+        found = self._database.query(
+            "SELECT *, max(finished_at) FROM runs WHERE outcome IN ('succeeded', 'failed')"
+            " GROUP BY stage, policy, database"
+        )  # SQLite takes the other columns from the row that has the maximum (lang_select.html, 2.5)
+        return [rows.run_of(row) for row in found]
+
+    # snapshots
+
+    def add_snapshot(self, snapshot: Snapshot, entry: Entry) -> None:
+        with self._database.transaction() as connection:
+            rows.insert(connection, "snapshots", rows.snapshot_row(snapshot))
+            rows.insert(connection, "entries", rows.entry_row(entry))
+
+    def snapshots(self, *, database: str | None = None, policy: str | None = None) -> list[Snapshot]:
+        """Newest first, in every state."""
+        found = self._database.query(
+            f"{_SNAPSHOTS} WHERE (?1 IS NULL OR database = ?1) AND (?2 IS NULL OR policy = ?2)"
+            " ORDER BY taken_at DESC, id",
+            (database, policy),
+        )
+        return [rows.snapshot_of(row) for row in found]
+
+    def snapshots_like(self, prefix: str) -> list[Snapshot]:
+        found = self._database.query(f"{_SNAPSHOTS} WHERE substr(id, 1, ?) = ?", (len(prefix), prefix))
+        return [rows.snapshot_of(row) for row in found]
+
+    def snapshot_at(self, path: str) -> Snapshot | None:
+        found = self._database.query(f"{_SNAPSHOTS} WHERE path = ? ORDER BY taken_at DESC LIMIT 1", (path,))
+        return rows.snapshot_of(found[0]) if found else None
+
+    def snapshot_totals(self) -> list[SnapshotTotals]:
+        return totals.snapshot_totals(self._database.query(totals.SQL))
+
+    def pruned(self) -> dict[tuple[str, str], int]:
+        found = self._database.query(
+            "SELECT database, policy, count(*) AS count FROM snapshots WHERE state = 'pruned' GROUP BY 1, 2"
+        )
+        return {(row["database"], row["policy"]): row["count"] for row in found}
+
+    def record_proof(
+        self,
+        snapshot: Snapshot,
+        *,
+        level: ProofLevel,
+        state: SnapshotState,
+        at: datetime,
+        run: str,
+        entry: Entry,
+    ) -> Snapshot:
+        changed = replace(snapshot, proof=level, proof_at=at, proof_run=run, state=state)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE snapshots SET proof = ?, proof_at = ?, proof_run = ?, state = ? WHERE id = ?",
+                (level, rows.time_text(at), run, state, snapshot.id),
+            )
+            rows.insert(connection, "entries", rows.entry_row(entry))
+        return changed
+
+    def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE snapshots SET state = ? WHERE id = ?", (state, snapshot.id))
+            if entry:
+                rows.insert(connection, "entries", rows.entry_row(entry))
+
+    # holds
+
+    def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO holds (snapshot, reason, by, at) VALUES (?, ?, ?, ?)",
+                (snapshot.id, reason, entry.by, rows.time_text(entry.at)),
+            )
+            rows.insert(connection, "entries", rows.entry_row(entry))
+
+    def release(self, snapshot: Snapshot, entry: Entry) -> None:
+        """Release every hold in force on it."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE holds SET released_at = ? WHERE snapshot = ? AND released_at IS NULL",
+                (rows.time_text(entry.at), snapshot.id),
+            )
+            rows.insert(connection, "entries", rows.entry_row(entry))
+
+    # entries
+
+    def append(self, entry: Entry) -> None:
+        with self._database.transaction() as connection:
+            rows.insert(connection, "entries", rows.entry_row(entry))
+
+    def entries(self) -> list[Entry]:
+        return [rows.entry_of(row) for row in self._database.query("SELECT * FROM entries ORDER BY sequence")]
+
+    # schedule
+
+    def last_slot(self, policy: str, database: str) -> datetime | None:
+        found = self._database.query(
+            "SELECT last_at FROM slots WHERE policy = ? AND database = ?", (policy, database)
+        )
+        return rows.optional_time_of(found[0]["last_at"]) if found else None
+
+    def record_slot(self, policy: str, database: str, slot: datetime, *, missed: int) -> None:
+        """Remember how far the schedule has come, and add to the instants that were missed for good."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO slots (policy, database, last_at, missed) VALUES (?1, ?2, ?3, ?4)"
+                " ON CONFLICT (policy, database) DO UPDATE SET"
+                " last_at = max(coalesce(last_at, ''), excluded.last_at), missed = missed + excluded.missed",
+                (policy, database, rows.time_text(slot), missed),
+            )
+
+    def missed_slots(self) -> dict[tuple[str, str], int]:
+        found = self._database.query("SELECT policy, database, missed FROM slots")
+        return {(row["policy"], row["database"]): row["missed"] for row in found}
+
+    def check(self) -> None:
+        """RegisterError if the file is not a sound database that can be written."""
+        problems = [row[0] for row in self._database.query("PRAGMA quick_check(1)")]
+        if problems != ["ok"]:
+            raise RegisterError(
+                f"register {self._database.path} is damaged: {problems[0]}",
+                hint="move it away; `amanat reconcile` makes the list of snapshots anew from the store",
+            )
+        with self._database.transaction():
+            pass
+
+
+_FINISHING = ("finished_at", "outcome", "code", "reason", "hint", "note", "snapshot")

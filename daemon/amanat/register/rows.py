@@ -1,0 +1,173 @@
+"""Values to rows and back."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+
+from amanat.domain.model import (
+    EngineName,
+    Entry,
+    EntryKind,
+    Outcome,
+    ProofLevel,
+    Run,
+    Scope,
+    Snapshot,
+    SnapshotState,
+    Stage,
+)
+
+
+def time_text(time: datetime) -> str:
+    """Fixed width, so that comparing text compares times."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def optional_time_text(time: datetime | None) -> str | None:
+    return None if time is None else time_text(time)
+
+
+def time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def optional_time_of(text: str | None) -> datetime | None:
+    return None if text is None else time_of(text)
+
+
+def scope_text(scope: Scope) -> str:
+    return json.dumps(
+        {"tables": scope.tables, "exclude": scope.exclude, "exclude_data": scope.exclude_data},
+        ensure_ascii=False,
+    )
+
+
+def scope_of(text: str) -> Scope:
+    return Scope(**{key: tuple(patterns) for key, patterns in json.loads(text).items()})
+
+
+def snapshot_row(snapshot: Snapshot) -> dict[str, object]:
+    """Column → value; holds live in a table of their own."""
+    return {
+        "id": snapshot.id,
+        "database": snapshot.database,
+        "engine": snapshot.engine,
+        "environment": snapshot.environment,
+        "policy": snapshot.policy,
+        "name": snapshot.name,
+        "purpose": snapshot.purpose,
+        "by": snapshot.by,
+        "scope": scope_text(snapshot.scope),
+        "path": snapshot.path,
+        "size_bytes": snapshot.size_bytes,
+        "source_bytes": snapshot.source_bytes,
+        "sha256": snapshot.sha256,
+        "taken_at": time_text(snapshot.taken_at),
+        "scheduled_at": optional_time_text(snapshot.scheduled_at),
+        "proof": snapshot.proof,
+        "required_proof": snapshot.required_proof,
+        "proof_at": optional_time_text(snapshot.proof_at),
+        "proof_run": snapshot.proof_run,
+        "state": snapshot.state,
+        "companions": json.dumps(snapshot.companions, ensure_ascii=False),
+    }
+
+
+def snapshot_of(row: sqlite3.Row) -> Snapshot:
+    """Needs the columns of ``snapshots`` and ``held``, a JSON list of the reasons of holds in force."""
+    return Snapshot(
+        id=row["id"],
+        database=row["database"],
+        engine=EngineName(row["engine"]),
+        environment=row["environment"],
+        policy=row["policy"],
+        name=row["name"],
+        purpose=row["purpose"],
+        by=row["by"],
+        scope=scope_of(row["scope"]),
+        path=row["path"],
+        size_bytes=row["size_bytes"],
+        source_bytes=row["source_bytes"],
+        sha256=row["sha256"],
+        taken_at=time_of(row["taken_at"]),
+        scheduled_at=optional_time_of(row["scheduled_at"]),
+        proof=ProofLevel(row["proof"]),
+        required_proof=ProofLevel(row["required_proof"]),
+        proof_at=optional_time_of(row["proof_at"]),
+        proof_run=row["proof_run"],
+        state=SnapshotState(row["state"]),
+        held=tuple(json.loads(row["held"])),
+        companions=tuple(json.loads(row["companions"])),
+    )
+
+
+def run_row(run: Run) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "stage": run.stage,
+        "database": run.database,
+        "policy": run.policy,
+        "by": run.by,
+        "purpose": run.purpose,
+        "scheduled_at": optional_time_text(run.scheduled_at),
+        "attempt": run.attempt,
+        "started_at": time_text(run.started_at),
+        "finished_at": optional_time_text(run.finished_at),
+        "outcome": run.outcome,
+        "code": run.code,
+        "reason": run.reason,
+        "hint": run.hint,
+        "note": run.note,
+        "snapshot": run.snapshot,
+        "artefact": run.artefact,
+    }
+
+
+def run_of(row: sqlite3.Row) -> Run:
+    return Run(
+        id=row["id"],
+        stage=Stage(row["stage"]),
+        database=row["database"],
+        policy=row["policy"],
+        by=row["by"],
+        purpose=row["purpose"],
+        scheduled_at=optional_time_of(row["scheduled_at"]),
+        attempt=row["attempt"],
+        started_at=time_of(row["started_at"]),
+        finished_at=optional_time_of(row["finished_at"]),
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        code=row["code"],
+        reason=row["reason"],
+        hint=row["hint"],
+        note=row["note"],
+        snapshot=row["snapshot"],
+        artefact=row["artefact"],
+    )
+
+
+def entry_row(entry: Entry) -> dict[str, object]:
+    return {
+        "at": time_text(entry.at),
+        "by": entry.by,
+        "kind": entry.kind,
+        "database": entry.database,
+        "environment": entry.environment,
+        "policy": entry.policy,
+        "purpose": entry.purpose,
+        "scope": entry.scope,
+        "outcome": entry.outcome,
+        "snapshot": entry.snapshot,
+        "run": entry.run,
+        "detail": entry.detail,
+    }
+
+
+def entry_of(row: sqlite3.Row) -> Entry:
+    values = {key: row[key] for key in row.keys() if key != "sequence"}  # noqa: SIM118 - sqlite3.Row
+    return Entry(**{**values, "at": time_of(row["at"]), "kind": EntryKind(row["kind"])})
+
+
+def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    """``table`` and the column names are ours, never user text."""
+    columns, marks = ", ".join(row), ", ".join(f":{column}" for column in row)
+    connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)  # noqa: S608

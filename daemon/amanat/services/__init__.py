@@ -1,0 +1,1 @@
+"""What Amanat does, one verb a module; effects go through the ports."""

@@ -1,0 +1,73 @@
+"""The Markdown register that people read: rendered whole from the register after each change."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC
+from pathlib import Path
+
+from amanat.domain.errors import AmanatError
+from amanat.domain.events import Event
+from amanat.domain.model import Snapshot, SnapshotState
+from amanat.domain.policy import Configuration
+from amanat.domain.units import format_size
+from amanat.ports import Ports
+
+_HEAD = """# Backup register
+
+Written by Amanat after each change; edits are overwritten. Times are UTC.
+
+| Date and time | By whom | Purpose | Environment | Scope | File | Size | Proof |
+| --- | --- | --- | --- | --- | --- | ---: | --- |
+"""
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def update(ports: Ports, configuration: Configuration) -> None:
+    """Render every configured document; one that cannot be written is told, and harms nothing else."""
+    for path, databases in _documents(configuration).items():
+        rows = [row for row in ports.register.snapshots() if row.database in databases]
+        try:
+            ports.write_document(path, render(rows))
+        except AmanatError as exc:
+            ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
+
+
+def _documents(configuration: Configuration) -> dict[Path, set[str]]:
+    found: dict[Path, set[str]] = {}
+    for database in configuration.databases.values():
+        if database.register_document:
+            found.setdefault(database.register_document, set()).add(database.name)
+    return found
+
+
+def render(snapshots: Iterable[Snapshot]) -> str:
+    """A table, newest first. Text from users cannot break it: one line, every special character escaped."""
+    return _HEAD + "".join(_line(snapshot) for snapshot in snapshots)
+
+
+def _line(snapshot: Snapshot) -> str:
+    cells = (
+        f"{snapshot.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        cell(snapshot.by),
+        cell(snapshot.purpose or snapshot.policy),
+        cell(snapshot.environment),
+        cell(snapshot.scope.describe()),
+        cell(snapshot.path),
+        format_size(snapshot.size_bytes),
+        _proof(snapshot),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _proof(snapshot: Snapshot) -> str:
+    held = ", held" if snapshot.held else ""
+    if snapshot.state is SnapshotState.PRESENT:
+        return f"{snapshot.proof}{held}"
+    return f"{snapshot.state} (was {snapshot.proof}){held}"
+
+
+def cell(text: str) -> str:
+    """User text as literal text of a Markdown table cell."""
+    one_line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
+    return _SPECIAL.sub(r"\\\1", " ".join(one_line.split()))

@@ -1,0 +1,79 @@
+"""What a wake-up of the scheduler has to do for one policy and database."""
+
+from datetime import datetime
+
+from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError
+from amanat.domain.events import Event
+from amanat.domain.model import Run, Snapshot, Stage
+from amanat.domain.policy import Database, Policy
+from amanat.domain.schedule import Due, due
+from amanat.ports import Ports
+from amanat.services import snapshot
+from amanat.services.runs import new_id, record_skip
+
+BY_SCHEDULER = "scheduler"
+
+
+def run_due(ports: Ports, policy: Policy, database: Database) -> Snapshot | None:
+    """Run the slot that is due now, if any, and count the ones that are too late.
+
+    The slot is accounted for once its run has ended in any way but an interruption: after a crash or a
+    stop it is due again, within ``catch_up``. Errors of the run are raised after that.
+    """
+    assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
+    last = ports.register.last_slot(policy.name, database.name)
+    now = due(policy.schedule, ports.now(), last)
+    if now.run is not None:
+        return _run_slot(ports, policy, database, now)
+    if now.until and now.until != last:
+        _account(ports, policy, database, now)
+    return None
+
+
+def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Snapshot | None:
+    request = snapshot.Request(
+        database=database,
+        policy=policy,
+        by=BY_SCHEDULER,
+        name=policy.name,
+        purpose=f"scheduled {policy.name}",
+        scheduled_at=now.run,
+        wait=policy.timeout.total_seconds(),
+    )
+    try:
+        taken = snapshot.take(ports, request)
+    except InterruptedRunError:
+        raise
+    except AmanatError:
+        _account(ports, policy, database, now)
+        raise
+    _account(ports, policy, database, now)
+    return taken
+
+
+def _account(ports: Ports, policy: Policy, database: Database, now: Due) -> None:
+    """Every slot up to ``until`` is dealt with: run, made good by the run, or missed for good."""
+    assert now.until  # noqa: S101 - there was at least one slot
+    ports.register.record_slot(policy.name, database.name, now.until, missed=now.missed)
+    if now.missed:
+        ports.emit(
+            Event.SLOT_MISSED, policy=policy.name, database=database.name, missed=now.missed, capped=now.capped
+        )
+
+
+def skip_overlap(ports: Ports, policy: Policy, database: Database, slot: datetime) -> None:
+    """The run before is still going: record that this slot was skipped, so that it is counted and shown."""
+    run = Run(
+        id=new_id(),
+        stage=Stage.SNAPSHOT,
+        database=database.name,
+        policy=policy.name,
+        by=BY_SCHEDULER,
+        scheduled_at=slot,
+        started_at=ports.now(),
+    )
+    try:
+        record_skip(ports, run, code="overlap", reason="the run before is still going")
+    except BusyError:
+        return  # that slot has its row already
+    ports.register.record_slot(policy.name, database.name, slot, missed=0)

@@ -1,0 +1,55 @@
+"""Which snapshot a person means: id, unique prefix, path, ``latest[:DATABASE[:POLICY]]``."""
+
+from pathlib import Path
+
+from amanat.domain.errors import ConfigurationError, NotFoundError
+from amanat.domain.model import Snapshot, SnapshotState
+from amanat.ports import Ports
+
+_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
+
+
+def snapshot(ports: Ports, reference: str) -> Snapshot:
+    """NotFoundError when there is none; ConfigurationError when a prefix fits several."""
+    if reference == "latest" or reference.startswith("latest:"):
+        return _latest(ports, reference)
+    if "/" in reference or "." in reference:
+        return _by_path(ports, reference)
+    return _by_prefix(ports, reference)
+
+
+def _latest(ports: Ports, reference: str) -> Snapshot:
+    _, database, policy, *rest = [*reference.split(":"), "", ""][:4]
+    if rest:
+        raise ConfigurationError(f"{reference}: too many colons", hint="write latest:DATABASE:POLICY")
+    for found in ports.register.snapshots(database=database or None, policy=policy or None):
+        if found.proven:
+            return found
+    raise NotFoundError(f"no proven snapshot for {reference}", hint="`amanat list` shows what there is")
+
+
+def _by_path(ports: Ports, reference: str) -> Snapshot:
+    relative = ports.store.relative(Path(reference)) or reference
+    found = ports.register.snapshot_at(relative) or ports.register.snapshot_at(reference)
+    if not found:
+        raise NotFoundError(f"no snapshot lies at {reference}", hint="`amanat list` shows the paths")
+    return found
+
+
+def _by_prefix(ports: Ports, reference: str) -> Snapshot:
+    found = ports.register.snapshots_like(reference.lower()) if reference else []
+    if len(found) > 1:
+        some = ", ".join(item.id for item in found[:5])
+        raise ConfigurationError(f"{reference} fits {len(found)} snapshots: {some}", hint="write more of the id")
+    if not found:
+        raise NotFoundError(f"no snapshot {reference!r}", hint="`amanat list` shows what there is")
+    return found[0]
+
+
+def require_here(found: Snapshot) -> Snapshot:
+    """NotFoundError if its files are gone."""
+    if found.state not in _HERE:
+        raise NotFoundError(
+            f"snapshot {found.id} is {found.state}: its files are gone", hint="choose another: `amanat list`"
+        )
+    return found

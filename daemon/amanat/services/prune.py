@@ -1,0 +1,173 @@
+"""Delete what the keep rules let go: decide, ask the guards, then unit by unit (design section 6)."""
+
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from amanat.domain.errors import AmanatError
+from amanat.domain.events import Event
+from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.policy import Configuration, KeepRules, Policy
+from amanat.domain.retention import Plan, decide, floors_of
+from amanat.domain.retention_guards import Refusal, guard
+from amanat.domain.schedule import interval
+from amanat.ports import Ports
+from amanat.services.runs import admitted, new_id, recorded
+
+_FINAL = (Outcome.SUCCEEDED, Outcome.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What became of one (database, policy): the plan, why it was refused, what was deleted."""
+
+    database: str
+    policy: str
+    plan: Plan
+    refusals: tuple[Refusal, ...]
+    deleted: tuple[Snapshot, ...] = ()
+
+
+def plans(ports: Ports, configuration: Configuration, *, database: str | None) -> list[Pruning]:
+    """What pruning would do now, for every (database, policy) that has snapshots."""
+    snapshots = ports.register.snapshots(database=database)
+    groups = sorted({(item.database, item.policy) for item in snapshots})
+    return [judge(ports, configuration.policies.get(policy) or _keep_all(policy), name) for name, policy in groups]
+
+
+def judge(
+    ports: Ports, policy: Policy, database: str, *, confirmed: str = "", before: Snapshot | None = None
+) -> Pruning:
+    """The plan for one (database, policy) and what the guards say of it.
+
+    ``before``: the policy's newest snapshot before the run that just ended; a clock that jumped shows there.
+    """
+    now = ports.now()
+    of_database = ports.register.snapshots(database=database)
+    mine = [item for item in of_database if item.policy == policy.name]
+    zone = ZoneInfo(policy.schedule.timezone) if policy.schedule else ZoneInfo("UTC")
+    plan = decide(mine, policy.keep, now, zone=zone, floors=floors_of(of_database, now))
+    refusals = guard(
+        plan,
+        now=now,
+        interval=interval(policy.schedule, now) if policy.schedule else None,
+        last_seen=ports.register.last_seen(),
+        newest=before.taken_at if before else None,
+        newest_run_failed=_newest_run_failed(ports, policy.name, database),
+        confirmed=confirmed,
+    )
+    return Pruning(database=database, policy=policy.name, plan=plan, refusals=refusals)
+
+
+def prune(
+    ports: Ports,
+    configuration: Configuration,
+    *,
+    database: str | None,
+    by: str,
+    confirmed: str = "",
+    wait: float,
+) -> list[Pruning]:
+    """Carry the plans out where no guard refuses."""
+    done = []
+    for planned in plans(ports, configuration, database=database):
+        policy = configuration.policies.get(planned.policy) or _keep_all(planned.policy)
+        control = ports.controls(timeout=policy.timeout, label={})
+        with admitted(ports, _run(ports, policy.name, planned.database, by), control, wait=wait):
+            done.append(_carry_out(ports, policy, planned.database, by=by, confirmed=confirmed))
+    return done
+
+
+def after_success(ports: Ports, policy: Policy, database: str, *, by: str, before: Snapshot | None) -> None:
+    """Prune after a successful run, under its lock; a refusal or failure is recorded and harms nothing."""
+    try:
+        _carry_out(ports, policy, database, by=by, before=before)
+    except AmanatError as exc:
+        ports.emit(Event.RUN_WARNING, database=database, policy=policy.name, warning=f"prune: {exc}")
+
+
+def _carry_out(
+    ports: Ports,
+    policy: Policy,
+    database: str,
+    *,
+    by: str,
+    confirmed: str = "",
+    before: Snapshot | None = None,
+) -> Pruning:
+    judged = judge(ports, policy, database, confirmed=confirmed, before=before)
+    run = _run(ports, policy.name, database, by)
+    if judged.refusals:
+        _record_refusal(ports, run, judged)
+        return judged
+    deleted = []
+    with recorded(ports, run):
+        for verdict in reversed(judged.plan.verdicts):
+            if not verdict.keep:
+                delete(ports, verdict.snapshot, by=by, run=run.id, reason="; ".join(verdict.reasons))
+                deleted.append(verdict.snapshot)
+    return Pruning(database=database, policy=policy.name, plan=judged.plan, refusals=(), deleted=tuple(deleted))
+
+
+def delete(ports: Ports, snapshot: Snapshot, *, by: str, run: str | None, reason: str) -> None:
+    """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile."""
+    ports.register.set_state(snapshot, SnapshotState.PRUNING)
+    ports.store.delete(snapshot.path, snapshot.companions)
+    entry = Entry(
+        at=ports.now(),
+        by=by,
+        kind=EntryKind.DELETION,
+        database=snapshot.database,
+        environment=snapshot.environment,
+        policy=snapshot.policy,
+        outcome=Outcome.SUCCEEDED,
+        snapshot=snapshot.id,
+        run=run,
+        detail=reason,
+    )
+    ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)
+    ports.emit(
+        Event.SNAPSHOT_DELETED,
+        database=snapshot.database,
+        policy=snapshot.policy,
+        snapshot=snapshot.id,
+        reason=reason,
+    )
+
+
+def _record_refusal(ports: Ports, run: Run, judged: Pruning) -> None:
+    """One refused row, by its first reason; the event names them all."""
+    first = judged.refusals[0]
+    ports.register.start_run(run)
+    ports.register.finish_run(
+        replace(
+            run,
+            finished_at=ports.now(),
+            outcome=Outcome.REFUSED,
+            code=first.reason,
+            reason="; ".join(refusal.message for refusal in judged.refusals),
+            hint=first.hint,
+        )
+    )
+    for refusal in judged.refusals:
+        ports.emit(
+            Event.RETENTION_REFUSED,
+            database=judged.database,
+            policy=judged.policy,
+            code=refusal.reason,
+            reason=refusal.message,
+            hint=refusal.hint,
+        )
+
+
+def _newest_run_failed(ports: Ports, policy: str, database: str) -> bool:
+    newest = ports.register.newest_run(Stage.SNAPSHOT, policy, database, outcomes=_FINAL)
+    return newest is not None and newest.outcome is Outcome.FAILED
+
+
+def _run(ports: Ports, policy: str, database: str, by: str) -> Run:
+    return Run(id=new_id(), stage=Stage.PRUNE, database=database, policy=policy, by=by, started_at=ports.now())
+
+
+def _keep_all(policy: str) -> Policy:
+    """``manual``, and policies that the configuration no longer knows: without rules nothing is deleted."""
+    return Policy(name=policy, databases=(), keep=KeepRules(all=True))

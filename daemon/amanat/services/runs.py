@@ -1,0 +1,100 @@
+"""The life of a run: admission by locks, a row from start to end, one event at its edge."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError
+from amanat.domain.events import Event
+from amanat.domain.model import Outcome, Run
+from amanat.domain.units import format_duration
+from amanat.ports import Control, Ports
+
+
+def new_id() -> str:
+    """Twelve hex digits: short enough to type, long enough never to meet twice in one register."""
+    return secrets.token_hex(6)
+
+
+@dataclass
+class ActiveRun:
+    """A run under way; the body fills in what the row will say when it succeeds."""
+
+    run: Run
+    snapshot: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def admitted(ports: Ports, run: Run, control: Control, *, wait: float) -> Iterator[None]:
+    """Hold the database's lock and one of the host's places; not getting them is a ``skipped`` row."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(ports.locks.database(run.database, control, wait=wait))
+            stack.enter_context(ports.locks.slot(ports.limit, control, wait=wait))
+        except BusyError as exc:
+            record_skip(ports, run, code="busy", reason=exc.message)
+            raise
+        yield
+
+
+def record_skip(ports: Ports, run: Run, *, code: str, reason: str) -> None:
+    """A run that was due but did not start, for the record."""
+    now = ports.now()
+    ports.register.start_run(run)
+    ports.register.finish_run(replace(run, finished_at=now, outcome=Outcome.SKIPPED, code=code, reason=reason))
+    ports.emit(Event.SLOT_SKIPPED, **_label(run), code=code, reason=reason)
+
+
+@contextlib.contextmanager
+def recorded(ports: Ports, run: Run) -> Iterator[ActiveRun]:
+    """Row ``started`` before the body, its outcome after it, whatever happens; errors go on to the caller."""
+    with ports.locks.run(run.id):
+        ports.register.start_run(run)
+        ports.emit(Event.RUN_STARTED, **_label(run))
+        active = ActiveRun(run=run)
+        try:
+            yield active
+        except BaseException as exc:
+            _finish(ports, active, _ending(exc))
+            raise
+        _finish(ports, active, {"outcome": Outcome.SUCCEEDED})
+
+
+def _finish(ports: Ports, active: ActiveRun, ending: dict[str, object]) -> None:
+    finished = replace(
+        active.run,
+        finished_at=ports.now(),
+        snapshot=active.snapshot,
+        note="; ".join(active.warnings),
+        **ending,  # type: ignore[arg-type]
+    )
+    ports.register.finish_run(finished)
+    assert finished.finished_at  # noqa: S101 - set two lines above
+    ports.emit(
+        Event.RUN_FINISHED,
+        **_label(finished),
+        outcome=finished.outcome,
+        snapshot=finished.snapshot,
+        took=format_duration(finished.finished_at - finished.started_at),
+        code=finished.code,
+        reason=finished.reason,
+        hint=finished.hint,
+    )
+
+
+def _ending(exc: BaseException) -> dict[str, object]:
+    if isinstance(exc, RefusedError):
+        return {"outcome": Outcome.REFUSED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
+    if isinstance(exc, InterruptedRunError):
+        return {"outcome": Outcome.INTERRUPTED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
+    if isinstance(exc, AmanatError):
+        return {"outcome": Outcome.FAILED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
+    if isinstance(exc, Exception):
+        return {"outcome": Outcome.FAILED, "code": "bug", "reason": repr(exc), "hint": "please report it"}
+    return {"outcome": Outcome.INTERRUPTED, "code": "interrupted", "reason": type(exc).__name__}
+
+
+def _label(run: Run) -> dict[str, object]:
+    return {"run": run.id, "stage": run.stage, "database": run.database, "policy": run.policy}

@@ -1,0 +1,96 @@
+"""Prove a snapshot anew, from the bytes on the disk."""
+
+from amanat.domain.errors import IntegrityError, ProofError
+from amanat.domain.events import Event
+from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.policy import MANUAL, Policy
+from amanat.ports import Control, Ports
+from amanat.services import prove
+from amanat.services.runs import admitted, new_id, recorded
+
+
+def verify(
+    ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait: float, policy: Policy = MANUAL
+) -> Snapshot:
+    """The snapshot with its proof renewed (a higher level stays).
+
+    IntegrityError or ProofError when it is no longer what it was; it is then ``damaged``, or ``missing``
+    when the file is gone, and counts for nothing.
+    """
+    prove.require_available(level)
+    control = ports.controls(
+        timeout=policy.timeout, label={"database": snapshot.database, "policy": snapshot.policy}
+    )
+    run = Run(
+        id=new_id(),
+        stage=Stage.VERIFY,
+        database=snapshot.database,
+        policy=snapshot.policy,
+        by=by,
+        started_at=ports.now(),
+        snapshot=snapshot.id,
+    )
+    with admitted(ports, run, control, wait=wait), recorded(ports, run) as active:
+        active.snapshot = snapshot.id
+        try:
+            _prove(ports, snapshot, level, control)
+        except (IntegrityError, ProofError) as exc:
+            _record(ports, snapshot, ProofLevel.NONE, run, failure=exc)
+            raise
+        reached = snapshot.proof if snapshot.proof.reaches(level) else level
+        return _record(ports, snapshot, reached, run)
+
+
+def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control) -> None:
+    artefact = ports.store.path(snapshot.path)
+    if not artefact.is_file():
+        raise IntegrityError(f"{artefact} is gone", hint="`amanat reconcile` brings the register up to date")
+    manifest = ports.store.read_manifest(snapshot.path)
+    if manifest.snapshot.sha256 != snapshot.sha256:
+        raise IntegrityError(
+            f"the manifest of {artefact.name} and the register disagree on its SHA-256",
+            hint="one of them was edited; compare with another copy",
+        )
+    prove.prove(
+        ports,
+        artefact,
+        engine=snapshot.engine,
+        sha256=snapshot.sha256,
+        facts=manifest.facts,
+        scope=snapshot.scope,
+        level=level,
+        control=control,
+    )
+
+
+def _record(
+    ports: Ports,
+    snapshot: Snapshot,
+    level: ProofLevel,
+    run: Run,
+    failure: IntegrityError | ProofError | None = None,
+) -> Snapshot:
+    at = ports.now()
+    state = SnapshotState.PRESENT if failure is None else _state_of_damaged(ports, snapshot)
+    entry = Entry(
+        at=at,
+        by=run.by,
+        kind=EntryKind.VERIFY,
+        database=snapshot.database,
+        environment=snapshot.environment,
+        policy=snapshot.policy,
+        outcome=Outcome.FAILED if failure else Outcome.SUCCEEDED,
+        snapshot=snapshot.id,
+        run=run.id,
+        detail=failure.message if failure else f"proof {level}",
+    )
+    if failure:
+        ports.emit(
+            Event.SNAPSHOT_DAMAGED, database=snapshot.database, snapshot=snapshot.id, reason=failure.message
+        )
+    return ports.register.record_proof(snapshot, level=level, state=state, at=at, run=run.id, entry=entry)
+
+
+def _state_of_damaged(ports: Ports, snapshot: Snapshot) -> SnapshotState:
+    there = ports.store.path(snapshot.path).is_file()
+    return SnapshotState.DAMAGED if there else SnapshotState.MISSING

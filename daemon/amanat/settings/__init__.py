@@ -1,0 +1,1 @@
+"""What people configure: policy YAML, service settings, an application's .env."""

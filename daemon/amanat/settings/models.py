@@ -1,0 +1,200 @@
+"""The policy file as pydantic models; editors' completion and the configuration reference come from them.
+
+A model judges one key at a time; what holds between keys stands in ``rules``: so all errors are told at once.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from amanat.settings.fields import (
+    Credential,
+    Cron,
+    Duration,
+    Environment,
+    FileName,
+    Keyword,
+    Name,
+    Parameter,
+    PolicyName,
+    PositiveDuration,
+    Proof,
+    Size,
+    Text,
+    Variable,
+    Version,
+    Zone,
+)
+
+
+def _exactly_one(*keys: str) -> dict[str, Any]:
+    return {"oneOf": [{"required": [key]} for key in keys]}
+
+
+def _at_least_one(*keys: str) -> dict[str, Any]:
+    return {"anyOf": [{"required": [key]} for key in keys]}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SecretModel(Strict):
+    """Where the password is: a systemd credential, a file or an environment variable."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one("credential", "file", "env"))
+
+    credential: Credential | None = Field(
+        default=None, description="Name of a systemd credential (LoadCredential=) of the daemon's unit."
+    )
+    file: Text | None = Field(
+        default=None, description="A file that holds nothing but the password; only its owner may read it."
+    )
+    env: Variable | None = Field(default=None, description="An environment variable of the daemon.")
+
+
+class DocumentsModel(Strict):
+    """Documents that are rendered anew after each change."""
+
+    register_: Text = Field(
+        alias="register",
+        description="The Markdown register of the database's snapshots, rendered as a whole.",
+    )
+
+
+class DatabaseModel(Strict):
+    """One database and where it is."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one("path", "connection", "service", "laravel"))
+
+    environment: Environment = Field(
+        description="Where the database serves, such as local or production; the register names it."
+    )
+    engine: Literal["sqlite", "postgresql"] | None = Field(
+        default=None, description="The kind of database; only with laravel may it be left out."
+    )
+    path: Text | None = Field(default=None, description="The SQLite database file.")
+    connection: dict[Keyword, Parameter] | None = Field(
+        default=None,
+        min_length=1,
+        description="libpq connection keywords, such as host, port, dbname and user.",
+    )
+    service: Text | None = Field(
+        default=None, description="A service of libpq's pg_service.conf, instead of connection."
+    )
+    laravel: Text | None = Field(
+        default=None, description="The folder of a Laravel application; its .env says where the database is."
+    )
+    laravel_connection: Literal["pgsql", "sqlite"] | None = Field(
+        default=None, description="The application's connection, when it is not the one DB_CONNECTION names."
+    )
+    password: SecretModel | None = Field(
+        default=None, description="Where the PostgreSQL password is; it never stands in this file."
+    )
+    client: Text | None = Field(
+        default=None, description="A folder of PostgreSQL client programs, instead of the newest that fits."
+    )
+    documents: DocumentsModel | None = Field(
+        default=None, description="Documents that are rendered anew after each change."
+    )
+
+
+class ScheduleModel(Strict):
+    """When a policy comes due by itself."""
+
+    cron: Cron = Field(description="Five cron fields: minute, hour, day of month, month, day of week.")
+    timezone: Zone = Field(default="UTC", description="The IANA time zone that the cron fields speak of.")
+    catch_up: Duration = Field(
+        default="0s", description="How old a missed instant may be and still be made good at the next start."
+    )
+    jitter: Duration = Field(default="0s", description="A run starts at random up to this much after its instant.")
+
+
+Patterns = Annotated[list[Text], Field(min_length=1)]
+
+
+class ScopeModel(Strict):
+    """Which tables a snapshot takes; a pattern that matches nothing fails the run."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    tables: Patterns | None = Field(
+        default=None, description="Only these tables: names or globs, also schema.table."
+    )
+    exclude: Patterns | None = Field(default=None, description="All but these tables.")
+    exclude_data: Patterns | None = Field(
+        default=None, description="These tables are taken with their structure but without their rows."
+    )
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+KEEP_RULES = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
+
+
+class KeepModel(Strict):
+    """How many proven snapshots to keep: a snapshot stays if any rule wants it."""
+
+    model_config = ConfigDict(json_schema_extra=_at_least_one(*KEEP_RULES))
+
+    last: Count | None = Field(default=None, description="The newest so many.")
+    hourly: Count | None = Field(default=None, description="The newest of each of so many hours.")
+    daily: Count | None = Field(default=None, description="The newest of each of so many days.")
+    weekly: Count | None = Field(default=None, description="The newest of each of so many ISO weeks.")
+    monthly: Count | None = Field(default=None, description="The newest of each of so many months.")
+    yearly: Count | None = Field(default=None, description="The newest of each of so many years.")
+    within: PositiveDuration | None = Field(
+        default=None, description="All that are at most this much older than the newest proven one."
+    )
+    max_bytes: Size | None = Field(
+        default=None,
+        description="A limit on top: the oldest go first, but never the newest proven or held ones.",
+    )
+
+
+class RetryModel(Strict):
+    """What to do after a failure that may pass, such as a server that restarts."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(default=1, description="How often to try in all.")
+    backoff: Duration = Field(
+        default="1m", description="The pause before the second attempt; it doubles with each further one."
+    )
+
+
+class PolicyModel(Strict):
+    """When to take snapshots of which databases, how to prove them, and how long to keep them."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one("schedule", "on_demand"))
+
+    databases: list[str] = Field(min_length=1, description="Names of databases above.")
+    schedule: ScheduleModel | None = Field(default=None, description="When the policy comes due by itself.")
+    on_demand: Literal[True] | None = Field(
+        default=None, description="Instead of schedule: snapshots are only taken when asked for."
+    )
+    purpose: Literal["required", "optional"] = Field(
+        default="optional", description="Whether a snapshot must say what it is for (--purpose)."
+    )
+    scope: ScopeModel | None = Field(
+        default=None, description="Which tables a snapshot takes; without it, the whole database."
+    )
+    file_name: FileName = Field(
+        default="database_backup_{timestamp}_{name}",
+        description="File name template with the fields {environment} {database} {policy} {name} {timestamp}"
+        " {date} {count.TABLE} {version}.",
+    )
+    proof: Annotated[Literal["stored", "readable"], Proof] = Field(
+        default="readable", description="The level at which a snapshot counts as proven."
+    )
+    keep: KeepModel = Field(description="How many proven snapshots to keep.")
+    timeout: PositiveDuration = Field(default="6h", description="A run that takes longer is stopped.")
+    retry: RetryModel = Field(default_factory=RetryModel, description="What to do after a failure that may pass.")
+    globals_: bool = Field(
+        default=True, alias="globals", description="Whether a PostgreSQL snapshot carries the server's roles."
+    )
+
+
+class PolicyFile(Strict):
+    """Databases to keep restorable, and the policies that say how."""
+
+    version: Version = Field(description="The version of this file's form: 1.")
+    databases: dict[Name, DatabaseModel] = Field(min_length=1, description="The databases, by name.")
+    policies: dict[PolicyName, PolicyModel] = Field(description="The policies, by name.")

@@ -1,0 +1,154 @@
+"""From the policy file to ``domain.policy.Configuration``, or all errors at once."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from amanat.domain.model import EngineName, ProofLevel, Scope
+from amanat.domain.policy import (
+    Configuration,
+    Database,
+    KeepRules,
+    LaravelSource,
+    Policy,
+    PostgresqlSource,
+    Retry,
+    Schedule,
+    Secret,
+    Source,
+    SqliteSource,
+)
+from amanat.domain.units import parse_duration, parse_size
+from amanat.settings import models, reasons, rules, strict_yaml
+from amanat.settings.strict_yaml import Document, KeyPath, Problem
+
+_HINT = "correct the file; `amanat config check` tells when it is right"
+
+
+def load(path: Path) -> Configuration:
+    """ConfigurationError with one line ``FILE:LINE: key.path: reason`` for each thing that is wrong."""
+    document = strict_yaml.read(path)
+    return _configuration(_checked(document), base_folder(path))
+
+
+def base_folder(path: Path) -> Path:
+    """What a policy file's paths are relative to (documentation/decisions/0002-relative-paths.md)."""
+    folder = path.absolute().parent
+    return folder.parent if folder.name == "config" else folder
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that editors complete and check a policy file with."""
+    body = _strict_schema(models.PolicyFile.model_json_schema(by_alias=True))
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Amanat policies"}
+    return {**body, **head}
+
+
+def _strict_schema(node: Any) -> Any:
+    """Without null (a key is given or absent) and without names that the patterns do not allow."""
+    if isinstance(node, list):
+        return [_strict_schema(inner) for inner in node]
+    if not isinstance(node, dict):
+        return node
+    choices = [choice for choice in node.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        node = {**choices[0], **{k: v for k, v in node.items() if k != "anyOf"}}
+    kept = {k: v for k, v in node.items() if not (k == "title" or (k == "default" and v is None))}
+    closed = {"additionalProperties": False} if "patternProperties" in node else {}
+    return {**{key: _strict_schema(value) for key, value in kept.items()}, **closed}
+
+
+def _checked(document: Document) -> models.PolicyFile:
+    found: dict[KeyPath, Problem] = {problem.path: problem for problem in document.problems}
+    findings = list(rules.broken(document.data))
+    parsed: models.PolicyFile | None = None
+    try:
+        parsed = models.PolicyFile.model_validate(document.data)
+    except ValidationError as exc:
+        findings += reasons.translate(exc, models.PolicyFile)
+    for path, reason in findings:
+        found.setdefault(path, document.problem(path, reason))
+    if found or parsed is None:
+        raise strict_yaml.failure(document.file, found.values(), _HINT)
+    return parsed
+
+
+def _configuration(file: models.PolicyFile, base: Path) -> Configuration:
+    return Configuration(
+        databases={name: _database(name, database, base) for name, database in file.databases.items()},
+        policies={name: _policy(name, policy) for name, policy in file.policies.items()},
+    )
+
+
+def _database(name: str, database: models.DatabaseModel, base: Path) -> Database:
+    documents = database.documents
+    return Database(
+        name=name,
+        environment=database.environment,
+        engine=EngineName(database.engine) if database.engine else None,
+        source=_source(database, base),
+        register_document=base / documents.register_ if documents else None,
+    )
+
+
+def _source(database: models.DatabaseModel, base: Path) -> Source:
+    client = base / database.client if database.client else None
+    if database.path:
+        return SqliteSource(path=base / database.path)
+    if database.laravel:
+        return LaravelSource(folder=base / database.laravel, connection=database.laravel_connection, client=client)
+    parameters = database.connection or {"service": database.service or ""}
+    return PostgresqlSource(parameters=parameters, password=_secret(database.password, base), client=client)
+
+
+def _secret(secret: models.SecretModel | None, base: Path) -> Secret | None:
+    if secret is None:
+        return None
+    if secret.file:
+        return Secret(kind="file", name=str(base / secret.file))
+    if secret.credential:
+        return Secret(kind="credential", name=secret.credential)
+    return Secret(kind="env", name=secret.env or "")
+
+
+def _policy(name: str, policy: models.PolicyModel) -> Policy:
+    return Policy(
+        name=name,
+        databases=tuple(policy.databases),
+        schedule=_schedule(policy.schedule) if policy.schedule else None,
+        scope=_scope(policy.scope) if policy.scope else Scope(),
+        proof=ProofLevel(policy.proof),
+        keep=_keep(policy.keep),
+        file_name=policy.file_name,
+        purpose_required=policy.purpose == "required",
+        timeout=parse_duration(policy.timeout),
+        retry=Retry(attempts=policy.retry.attempts, backoff=parse_duration(policy.retry.backoff)),
+        globals=policy.globals_,
+    )
+
+
+def _schedule(schedule: models.ScheduleModel) -> Schedule:
+    return Schedule(
+        cron=schedule.cron,
+        timezone=schedule.timezone,
+        catch_up=parse_duration(schedule.catch_up),
+        jitter=parse_duration(schedule.jitter),
+    )
+
+
+def _scope(scope: models.ScopeModel) -> Scope:
+    return Scope(
+        tables=tuple(scope.tables or ()),
+        exclude=tuple(scope.exclude or ()),
+        exclude_data=tuple(scope.exclude_data or ()),
+    )
+
+
+def _keep(keep: models.KeepModel) -> KeepRules:
+    counts = keep.model_dump(exclude_none=True, exclude={"within", "max_bytes"})
+    return KeepRules(
+        **counts,
+        within=parse_duration(keep.within) if keep.within else None,
+        max_bytes=parse_size(keep.max_bytes) if keep.max_bytes else None,
+    )

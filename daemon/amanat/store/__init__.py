@@ -1,0 +1,1 @@
+"""The folder in which snapshots lie, and their manifests."""

@@ -1,0 +1,198 @@
+"""The store as a folder: staging, commit, deletion, and what lies there (fulfils ``ports.Store``)."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from amanat.domain import manifest as manifests
+from amanat.domain.errors import IntegrityError, StoreError
+from amanat.domain.manifest import Companion, Manifest
+from amanat.domain.naming import numbered
+from amanat.host import files
+from amanat.ports import Control, Found
+
+_STAGING = ".staging"
+_OURS_AT_THE_TOP = {_STAGING, "README.md"}
+
+
+class LocalStore:
+    """``root`` must exist: a store that is not mounted must not be made anew on the wrong disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def require(self) -> None:
+        """StoreError if the folder is missing, is not a folder or cannot be written."""
+        if not self.root.is_dir():
+            raise StoreError(
+                f"store folder {self.root} is missing",
+                hint=f"mount it, or make it once: mkdir -m 700 {self.root}",
+            )
+        with files.explained(f"store {self.root} cannot be written"):
+            (self.root / _STAGING).mkdir(mode=0o700, exist_ok=True)
+            probe = self.root / _STAGING / f".probe-{os.getpid()}"
+            probe.touch(mode=0o600)
+            probe.unlink()
+
+    @contextlib.contextmanager
+    def staging(self, run_id: str) -> Iterator[Path]:
+        """A private folder on the store's file system, removed at the end with all that is in it."""
+        folder = self.root / _STAGING / run_id
+        with files.explained(f"staging folder {folder}"):
+            folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def staged_runs(self) -> list[str]:
+        folder = self.root / _STAGING
+        return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+
+    def sweep(self, run_id: str) -> None:
+        shutil.rmtree(self.root / _STAGING / run_id, ignore_errors=True)
+
+    def free_path(self, database: str, file_name: str, extension: str) -> str:
+        """``database/file_name.extension``, numbered where taken; the caller holds the database's lock."""
+        folder = self._folder(database)
+        for number in range(1, 10_000):
+            stem = numbered(file_name, number)
+            if not any((folder / f"{stem}.{extension}{tail}").exists() for tail in ("", manifests.SUFFIX)):
+                return f"{database}/{stem}.{extension}"
+        raise StoreError(f"{folder} holds 9,999 files named {file_name}", hint="put {timestamp} into file_name")
+
+    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
+        """Rename companions and artefact into place, then write the manifest: the commit mark.
+
+        ``companions``: final file name → staged file. All staged files have been synced by the caller.
+        """
+        target = self.path(manifest.snapshot.path)
+        with files.explained(f"snapshot {target} cannot be put into place"):
+            try:
+                for name, staged in companions.items():
+                    staged.rename(target.with_name(name))
+                artefact.rename(target)
+                files.sync(target.parent)
+                text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False)
+                files.replace_text(_manifest_path(target), text + "\n")
+            except BaseException:
+                for name in (target.name, *companions):
+                    target.with_name(name).unlink(missing_ok=True)
+                raise
+
+    def delete(self, path: str, companions: tuple[str, ...]) -> None:
+        """Manifest first, then the files; gone already is no error. Symlinks are removed, not followed."""
+        target = self.path(path)
+        with files.explained(f"snapshot {target} cannot be deleted"):
+            for item in (_manifest_path(target), target, *(self.path(name) for name in companions)):
+                item.unlink(missing_ok=True)
+            if target.parent.is_dir():
+                files.sync(target.parent)
+
+    def path(self, relative: str) -> Path:
+        """Where a path of the register lies; StoreError if it would leave the store."""
+        pure = PurePosixPath(relative)
+        if pure.is_absolute() or ".." in pure.parts or len(pure.parts) != 2:  # noqa: PLR2004 - folder/file
+            raise StoreError(f"path {relative!r} leaves the store", hint="the register or a manifest was edited")
+        if (self.root / pure.parts[0]).is_symlink():
+            raise StoreError(
+                f"{self.root / pure.parts[0]} is a symlink", hint="use a real folder, or a bind mount"
+            )
+        return self.root / pure
+
+    def relative(self, path: Path) -> str | None:
+        """The register's form of a path given by a person, or None if it lies elsewhere."""
+        with contextlib.suppress(ValueError):
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        return None
+
+    def read_manifest(self, path: str) -> Manifest:
+        """IntegrityError when it is missing or not one of ours."""
+        return self._decode(_manifest_path(self.path(path)))
+
+    def survey(self) -> Found:
+        """Everything below the store: units by path, and files that belong to none."""
+        units: dict[str, Manifest] = {}
+        broken: dict[str, str] = {}
+        present: set[str] = set()
+        for file in self._files():
+            relative = file.relative_to(self.root).as_posix()
+            if not file.name.endswith(manifests.SUFFIX):
+                present.add(relative)
+                continue
+            try:
+                manifest = self._decode(file)
+                units[manifest.snapshot.path] = manifest
+            except IntegrityError as exc:
+                broken[relative] = exc.message
+        owned = {name for unit in units.values() for name in (unit.snapshot.path, *unit.snapshot.companions)}
+        return Found(units=units, strays=frozenset(present - owned), broken=broken, present=frozenset(present))
+
+    def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
+        """(bytes, SHA-256) of a staged file, synced to the disk first."""
+        with files.explained(f"{artefact.name} cannot be read back"):
+            artefact.chmod(0o600)
+            files.sync(artefact)
+            return artefact.stat().st_size, files.sha256(artefact, control)
+
+    def companion(self, name: str, staged: Path, control: Control) -> Companion:
+        size, digest = self.describe(staged, control)
+        return Companion(file=name, size_bytes=size, sha256=digest)
+
+    def reread(self, artefact: Path, control: Control) -> str:
+        """SHA-256 of what the disk holds, not of what the page cache remembers."""
+        with files.explained(f"{artefact} cannot be read"):
+            return files.sha256(artefact, control, from_disk=True)
+
+    def free_bytes(self) -> int:
+        with files.explained(f"store {self.root}"):
+            return files.free_bytes(self.root)
+
+    def hand_out(self, path: str, folder: Path) -> Path:
+        """Leave the artefact in ``folder`` too: a hard link, or a copy where links cannot reach."""
+        source, target = self.path(path), folder / PurePosixPath(path).name
+        with files.explained(f"copy {target}"):
+            try:
+                os.link(source, target)
+            except OSError as exc:
+                if isinstance(exc, FileExistsError | FileNotFoundError):
+                    raise
+                shutil.copyfile(source, target)
+                target.chmod(0o600)
+                files.sync(target)
+        return target
+
+    def _folder(self, database: str) -> Path:
+        folder = self.root / database
+        with files.explained(f"store folder {folder}"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def _files(self) -> Iterator[Path]:
+        for top in sorted(self.root.iterdir()):
+            if top.name in _OURS_AT_THE_TOP or top.name.startswith("."):
+                continue
+            if top.is_dir() and not top.is_symlink():
+                yield from (item for item in sorted(top.rglob("*")) if item.is_file() or item.is_symlink())
+            else:
+                yield top
+
+    def _decode(self, file: Path) -> Manifest:
+        try:
+            data = json.loads(file.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise IntegrityError(
+                f"manifest {file} cannot be read: {exc}", hint="without it the artefact is not a snapshot"
+            ) from exc
+        manifest = manifests.decode(data, file.parent.relative_to(self.root).as_posix())
+        expected = f"{manifest.snapshot.path.rsplit('/', 1)[-1]}{manifests.SUFFIX}"
+        if file.name != expected:
+            raise IntegrityError(f"manifest {file} names another artefact", hint=f"its own name was {expected}")
+        return manifest
+
+
+def _manifest_path(artefact: Path) -> Path:
+    return artefact.with_name(artefact.name + manifests.SUFFIX)
