@@ -170,13 +170,13 @@ def test_globals_may_be_left_out(postgres, control, tmp_path):
 
 
 def test_globals_refused_to_the_role_are_a_warning(postgres, prover, control, tmp_path):
-    database = postgres.database(sql="CREATE TABLE users (); REVOKE SELECT ON pg_roles FROM PUBLIC")
+    database = postgres.database(sql="CREATE TABLE users (); REVOKE SELECT ON pg_auth_members FROM PUBLIC")
     role = postgres.role()
     postgres.psql(f"GRANT SELECT ON users TO {role}", database["dbname"])
     artefact = take(postgres, {**database, "user": role}, tmp_path, control)
     postgres.psql(f"DROP OWNED BY {role}", database["dbname"])
     assert artefact.companions == {}
-    assert any("pg_roles" in warning for warning in artefact.warnings)
+    assert any("pg_auth_members" in warning for warning in artefact.warnings)
     assert sorted(path.name for path in artefact.path.parent.iterdir()) == [artefact.path.name]
     assert ".globals.sql" not in "\n".join(prover.recipe("x.dump", artefact.facts))
 

@@ -99,6 +99,23 @@ def test_the_password_comes_from_a_credential(service: Service) -> None:
     assert PASSWORD not in environment + service.host.journal("amanat")
 
 
+def test_a_snapshot_by_hand_gets_the_credential_in_a_unit_for_the_occasion(service: Service) -> None:
+    service.policies(WITH_PASSWORD)
+    service.host.write("/etc/amanat/credentials/atis-db", PASSWORD, mode=0o600)
+    service.drop_in("LoadCredential=atis-db:/etc/amanat/credentials/atis-db\n")
+    service.start()
+    service.host.wait_for("a proven snapshot", lambda: service.proven("atis"))
+
+    unit = ("systemd-run", "--pipe", "--wait", "--uid=amanat")
+    credential = "--property=LoadCredential=atis-db:/etc/amanat/credentials/atis-db"
+    folders = ("POLICIES=/etc/amanat/policies.yaml", "STORE=/var/backups/amanat", "STATE=/var/lib/amanat")
+    settings = [f"--setenv=AMANAT_{folder}" for folder in folders]
+    by_hand = ("/opt/amanat/bin/amanat", "snapshot", "atis", "--policy", "nightly", "--by", "somebody")
+    service.host.run(*unit, credential, *settings, *by_hand)
+
+    assert service.sample("amanat_runs_total", stage="snapshot", outcome="succeeded") == 2
+
+
 def test_an_encrypted_credential_serves_as_well(service: Service) -> None:
     service.policies(WITH_PASSWORD)
     service.host.write("/root/plain", PASSWORD, mode=0o600)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from amanat.settings.service import ServiceSettings
+
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"
 UNIT = FOLDER / "amanat.service"
 TEXT = UNIT.read_text(encoding="utf-8")
@@ -23,8 +25,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def directives() -> list[tuple[str, str, str]]:
     """(comment line above, key, value) of each directive that is in force."""
     lines = TEXT.splitlines()
-    pairs = zip(["", *lines], lines, strict=False)
-    return [(above, *line.split("=", 1)) for above, line in pairs if re.match(r"[A-Z]\w+=", line)]
+    found = zip(lines, lines[1:], strict=False)
+    return [(above, key, value) for above, line in found for key, value in re.findall(r"^([A-Z]\w+)=(.*)", line)]
 
 
 def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
@@ -61,3 +63,25 @@ def test_the_drop_in_for_newer_systemd_sends_the_signal_once() -> None:
     text = (FOLDER / "notify-reload.conf").read_text(encoding="utf-8")
     in_force = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert in_force == ["[Service]", "Type=notify-reload", "ExecReload="]
+
+
+def test_the_example_settings_are_those_of_the_service_with_their_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = (FOLDER / "amanat.env.example").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^#(AMANAT_\w+)=(.*)$", text, re.MULTILINE))
+    unit = dict(re.findall(r"^Environment=(AMANAT_\w+)=(.*)$", TEXT, re.MULTILINE))
+    assert unit == {key: value.replace("/var/lib", "%S") for key, value in shown.items() if key in unit}
+
+    for name in ("AMANAT_POLICIES", "AMANAT_STORE", "AMANAT_STATE"):
+        monkeypatch.setenv(name, shown[name])
+    defaults = ServiceSettings()
+    for name, value in shown.items():
+        monkeypatch.setenv(name, value)
+    assert ServiceSettings() == defaults
+    assert set(shown) <= {f"AMANAT_{field.upper()}" for field in ServiceSettings.model_fields}
+
+
+def test_systemd_waits_longer_than_the_daemon_waits_for_its_runs() -> None:
+    (seconds,) = [int(value) for _, key, value in directives() if key == "TimeoutStopSec"]
+    assert seconds > ServiceSettings.model_fields["shutdown_grace"].default.total_seconds() + 10

@@ -81,7 +81,7 @@ class Workspace:
 
     def _readable(self, bin_folder: Path, major: int) -> Path:
         """The project may lie below a folder that the server's user cannot enter: then use a copy."""
-        probe = self._as_server(bin_folder / "postgres", "--version")
+        probe = self._as_server("test", "-x", bin_folder / "postgres")
         if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             return bin_folder
         copy = self._folder / f"binaries-{major}"

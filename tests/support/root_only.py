@@ -19,6 +19,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     count = sum(_REASON in str(report.longrepr) for report in skipped)
     if count:
         terminalreporter.section("NOT RUN", red=True, bold=True)
-        terminalreporter.write_line(
-            f"{count} tests of the systemd service need root; as root, none is skipped."
-        )
+        terminalreporter.write_line(f"{count} tests of the systemd service need root; as root, none is skipped.")

@@ -1,7 +1,8 @@
 """A machine with a real systemd for tests: this one's root, copy-on-write, in namespaces of its own (needs root).
 
-There is no network but the loopback, and nothing that is written inside reaches the machine. As each resource
-belongs to the namespaces, ending their first process ends and removes everything, however the test ended.
+There is no network but the loopback, and nothing that is written inside reaches the machine. Everything belongs to
+the namespaces and goes with their first process, also when the test run is killed; then an empty control group and
+an empty folder in /tmp may stay.
 """
 
 import json

@@ -88,9 +88,7 @@ def binds() -> dict[Path, Path]:
 def install(host: SystemdHost) -> Service:
     """Everything of the README's installation but the policy file."""
     _make_environment(host)
-    host.run(
-        "useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "--no-create-home", "amanat"
-    )
+    host.run("useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "--no-create-home", "amanat")
     host.run("install", "-d", "-m", "0755", "/etc/amanat")
     host.run("install", "-d", "-m", "0700", "-o", "amanat", "-g", "amanat", STORE)
     host.write("/etc/systemd/system/amanat.service", UNIT.read_text(encoding="utf-8"))
@@ -114,7 +112,7 @@ def _console_script() -> str:
 
 
 def _python(host: SystemdHost) -> str:
-    name = Path(sys._base_executable).resolve().name
+    name = Path(sys.executable).resolve().name
     if _SYSTEM_PYTHON:
         return f"/usr/bin/{name}"
     host.write("/etc/ld.so.conf.d/amanat-test.conf", f"{_BELOW / 'python/lib'}\n")

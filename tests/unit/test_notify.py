@@ -81,9 +81,7 @@ def test_a_socket_that_is_gone_is_an_error_with_its_name(tmp_path: Path) -> None
         client.ready("started")
 
 
-def test_the_process_environment_is_the_default(
-    receiver: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_process_environment_is_the_default(receiver: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", receiver.getsockname())
     Notifier.from_environment().watchdog()
     assert receiver.recv(4096) == b"WATCHDOG=1"

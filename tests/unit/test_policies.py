@@ -179,17 +179,13 @@ def test_paths_start_at_the_parent_of_a_config_folder(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     configuration = load(
         tmp_path / "config",
-        with_database(
-            "{engine: sqlite, environment: e, path: a.sqlite, documents: {register: docs/register.md}}"
-        ),
+        with_database("{engine: sqlite, environment: e, path: a.sqlite, documents: {register: docs/register.md}}"),
     )
     assert configuration.databases["db"].source == SqliteSource(path=tmp_path / "a.sqlite")
     assert configuration.databases["db"].register_document == tmp_path / "docs/register.md"
 
 
-def test_paths_do_not_hang_on_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_do_not_hang_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert policies.base_folder(Path("policies.yaml")) == tmp_path
     assert policies.base_folder(Path("config/policies.yaml")) == tmp_path
@@ -207,7 +203,7 @@ policies:
   nightly:
     databases: [dbb]
     schedule: {cron: "0 0 30 2 *", timezone: Asia/Bako}
-    keep: {dialy: 7, last: -1}
+    keep: {dialy: 7}
   nightly:
     keep: {}
 """
@@ -216,11 +212,12 @@ policies:
         "policies.yaml:3: databases.db.environment: is required",
         "policies.yaml:4: databases.db.engine: must be 'sqlite' or 'postgresql'",
         "policies.yaml:5: databases.db.enviroment: unknown key (did you mean 'environment'?)",
-        "policies.yaml:8: policies.nightly.databases: is required",
-        "policies.yaml:8: policies.nightly: needs exactly one of schedule, on_demand: true",
+        "policies.yaml:9: policies.nightly.databases.0: there is no database 'dbb' (did you mean 'db'?)",
+        "policies.yaml:10: policies.nightly.schedule.cron: '0 0 30 2 *' is no cron line: bad day-of-month",
+        "policies.yaml:10: policies.nightly.schedule.timezone: 'Asia/Bako' is no IANA time zone (did you mean 'Asia/Baku'?); write one such as Asia/Baku or UTC",
+        "policies.yaml:11: policies.nightly.keep: has no rule that keeps anything; say at least one of last, hourly, daily, weekly, monthly, yearly, within",
+        "policies.yaml:11: policies.nightly.keep.dialy: unknown key (did you mean 'daily'?)",
         "policies.yaml:12: policies.nightly: stands twice; it was first given on line 8",
-        "policies.yaml:13: policies.nightly.keep: has no rule that keeps anything; say at least one of"
-        " last, hourly, daily, weekly, monthly, yearly, within",
     ]
 
 
@@ -251,32 +248,89 @@ def test_faults_of_the_file(tmp_path: Path, text: str, fault: str) -> None:
         ("{engine: sqlite, path: a}", "db.environment: is required"),
         ("{engine: sqlite, path: a, environment: a b}", "db.environment: an environment is made of letters"),
         ("{engine: sqlite, path: a, environment: 3}", "db.environment: must be text; put it in quotes"),
-        ("{engine: sqlite, environment: e}", "db: needs exactly one of path, connection, service, laravel; it has none"),
-        ("{engine: postgresql, environment: e, service: s, connection: {host: h}}", "it has connection and service"),
+        (
+            "{engine: sqlite, environment: e}",
+            "db: needs exactly one of path, connection, service, laravel; it has none",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, connection: {host: h}}",
+            "it has connection and service",
+        ),
         ("{environment: e, path: a}", "db: engine is required: sqlite or postgresql"),
-        ("{engine: sqlite, environment: e, service: s}", "db.service: does not fit engine sqlite; say path or laravel"),
-        ("{engine: postgresql, environment: e, path: a}", "db.path: does not fit engine postgresql; say connection,"),
+        (
+            "{engine: sqlite, environment: e, service: s}",
+            "db.service: does not fit engine sqlite; say path or laravel",
+        ),
+        (
+            "{engine: postgresql, environment: e, path: a}",
+            "db.path: does not fit engine postgresql; say connection,",
+        ),
         ('{engine: sqlite, environment: e, path: ""}', "db.path: must not be empty"),
         ('{engine: sqlite, environment: e, path: "a\\0b"}', "db.path: contains a control character"),
-        ("{engine: sqlite, environment: e, path: a, password: {env: A}}", "db.password: goes with PostgreSQL only"),
+        (
+            "{engine: sqlite, environment: e, path: a, password: {env: A}}",
+            "db.password: goes with PostgreSQL only",
+        ),
         ("{engine: sqlite, environment: e, path: a, client: b}", "db.client: goes with PostgreSQL only"),
         ("{environment: e, laravel: a, password: {env: A}}", "db.password: the application's .env has it"),
-        ("{engine: sqlite, environment: e, path: a, laravel_connection: pgsql}", "db.laravel_connection: goes with laravel"),
-        ("{environment: e, laravel: a, laravel_connection: mysql}", "db.laravel_connection: must be 'pgsql' or 'sqlite'"),
-        ("{engine: postgresql, environment: e, connection: {hots: a}}", "db.connection.hots: is no connection keyword (did you mean 'host'?)"),
-        ("{engine: postgresql, environment: e, connection: {password: geheim}}", "db.connection.password: a secret never stands in the policy file; write password: {credential: NAME}"),
-        ("{engine: postgresql, environment: e, connection: {passfile: x}}", "db.connection.passfile: a secret never stands"),
+        (
+            "{engine: sqlite, environment: e, path: a, laravel_connection: pgsql}",
+            "db.laravel_connection: goes with laravel",
+        ),
+        (
+            "{environment: e, laravel: a, laravel_connection: mysql}",
+            "db.laravel_connection: must be 'pgsql' or 'sqlite'",
+        ),
+        (
+            "{engine: postgresql, environment: e, connection: {hots: a}}",
+            "db.connection.hots: is no connection keyword (did you mean 'host'?)",
+        ),
+        (
+            "{engine: postgresql, environment: e, connection: {password: geheim}}",
+            "db.connection.password: a secret never stands in the policy file; write password: {credential: NAME}",
+        ),
+        (
+            "{engine: postgresql, environment: e, connection: {passfile: x}}",
+            "db.connection.passfile: a secret never stands",
+        ),
         ("{engine: postgresql, environment: e, connection: {}}", "db.connection: must hold at least 1"),
-        ("{engine: postgresql, environment: e, connection: {keepalives: true}}", "db.connection.keepalives: must be text or a whole number"),
-        ("{engine: postgresql, environment: e, connection: {dbname: 'host=x password=geheim'}}", "db.connection.dbname: must be the name alone"),
-        ("{engine: postgresql, environment: e, connection: {dbname: 'postgresql://u:geheim@h/d'}}", "db.connection.dbname: must be the name alone"),
-        ("{engine: postgresql, environment: e, service: s, password: geheim}", "db.password: a password never stands in the policy file; write password: {credential: NAME}"),
-        ("{engine: postgresql, environment: e, service: s, password: {}}", "db.password: needs exactly one of credential, file, env"),
-        ("{engine: postgresql, environment: e, service: s, password: {env: A, file: b}}", "db.password: needs exactly one"),
-        ("{engine: postgresql, environment: e, service: s, password: {env: A-B}}", "db.password.env: a variable is made of letters"),
-        ("{engine: postgresql, environment: e, service: s, password: {credential: ../x}}", "db.password.credential: a credential is made of"),
+        (
+            "{engine: postgresql, environment: e, connection: {keepalives: true}}",
+            "db.connection.keepalives: must be text or a whole number",
+        ),
+        (
+            "{engine: postgresql, environment: e, connection: {dbname: 'host=x password=geheim'}}",
+            "db.connection.dbname: must be the name alone",
+        ),
+        (
+            "{engine: postgresql, environment: e, connection: {dbname: 'postgresql://u:geheim@h/d'}}",
+            "db.connection.dbname: must be the name alone",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, password: geheim}",
+            "db.password: a password never stands in the policy file; write password: {credential: NAME}",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, password: {}}",
+            "db.password: needs exactly one of credential, file, env",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, password: {env: A, file: b}}",
+            "db.password: needs exactly one",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, password: {env: A-B}}",
+            "db.password.env: a variable is made of letters",
+        ),
+        (
+            "{engine: postgresql, environment: e, service: s, password: {credential: ../x}}",
+            "db.password.credential: a credential is made of",
+        ),
         ("{engine: sqlite, environment: e, path: a, documents: {}}", "db.documents.register: is required"),
-        ("{engine: sqlite, environment: e, path: a, documents: {rollback_log: b}}", "db.documents.rollback_log: comes with a later release"),
+        (
+            "{engine: sqlite, environment: e, path: a, documents: {rollback_log: b}}",
+            "db.documents.rollback_log: comes with a later release",
+        ),
     ],
 )
 def test_faults_of_a_database(tmp_path: Path, body: str, fault: str) -> None:

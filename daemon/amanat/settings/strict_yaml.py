@@ -92,7 +92,7 @@ def parse(raw: bytes, file: str) -> Document:
     except yaml.MarkedYAMLError as exc:
         raise _syntax_error(exc, text, file) from exc
     except yaml.YAMLError as exc:
-        raise ConfigurationError(f"{file}: not YAML: {exc}") from exc
+        raise ConfigurationError(f"{file}: not YAML: {exc}", hint="is this the right file?") from exc
     if not isinstance(data, dict):
         raise _not_a_mapping(data, file)
     return Document(file=file, data=data, positions=builder.positions, problems=tuple(builder.problems))
@@ -220,8 +220,9 @@ class _Builder:
             if key in result:
                 first = self.positions[(*path, key)].line
                 self._report((*path, key), event, f"stands twice; it was first given on line {first}")
-            else:
-                self.positions[(*path, key)] = _position(event)
+                self._value(next(self._events), (*path, f"{key} (again)"))
+                continue
+            self.positions[(*path, key)] = _position(event)
             result[key] = self._value(next(self._events), (*path, key))
         return result
 

@@ -1,6 +1,7 @@
 """How commands print: JSON for machines, tables for people."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,21 +19,24 @@ def print_json(value: Any) -> None:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """On a terminal in columns that fit it, else tab-separated and unabridged."""
+    if not sys.stdout.isatty():
+        for row in (head, *rows):
+            typer.echo("\t".join(one_line(cell) for cell in row))
+        return
+    _draw(head, rows, right)
+
+
+def _draw(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        for row in (head, *rows):
-            typer.echo("\t".join(one_line(cell) for cell in row))
-        return
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for title in head:
         drawn.add_column(title, justify="right" if title in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    console.print(drawn)
+    Console().print(drawn)
 
 
 def one_line(text: str) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from amanat.domain.units import format_size
 from amanat.host import clock
-from amanat.ports import Progress
 
 if TYPE_CHECKING:
     from amanat.app import OnProgress
+    from amanat.ports import Progress
 
 _LINE_EVERY_SECONDS = 5.0
 
@@ -31,7 +31,7 @@ class _Lines:
     def __init__(self) -> None:
         self._began = self._last = clock.monotonic()
 
-    def __call__(self, label: Mapping[str, str], progress: Progress) -> None:
+    def __call__(self, label: Mapping[str, str], progress: "Progress") -> None:
         now = clock.monotonic()
         if now - self._last < _LINE_EVERY_SECONDS:
             return
@@ -56,7 +56,7 @@ def _bar() -> "Iterator[OnProgress]":
     with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
         task = drawn.add_task("", total=None, table="", visible=False)
 
-        def update(label: Mapping[str, str], progress: Progress) -> None:
+        def update(label: Mapping[str, str], progress: "Progress") -> None:
             drawn.update(
                 task,
                 visible=True,
