@@ -5,7 +5,7 @@ BIN := .venv/bin
 ACTIVE := .venv/.installed
 LOCK := requirements.lock
 # promtool; a real systemd and its analysers; libraries of the PostgreSQL wheels; stock restore tools; faults
-TEST_PACKAGES := prometheus systemd systemd-sysv util-linux iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 \
+TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 \
   sqlite3 strace git
 
 .PHONY: run test check unit lock wheel schema clean

@@ -4,4 +4,4 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contract.engine_contract", "tests.support")
 
-pytest_plugins = ["tests.support.postgres_plugin"]
+pytest_plugins = ["tests.support.postgres_plugin", "tests.support.root_only"]

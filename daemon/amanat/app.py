@@ -7,7 +7,7 @@ Adapters are imported when they are needed: a command that lists must not pay fo
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -129,11 +129,15 @@ class App:
         from amanat.settings import laravel
 
         folder = folder.resolve()
-        for database in self.configuration.databases.values():
-            source = database.source
-            if isinstance(source, LaravelSource) and source.folder.resolve() == folder:
-                return replace(database, source=replace(source, connection=connection or source.connection))
         source, environment = laravel.resolve(folder, connection)
+        for database in self.configuration.databases.values():
+            known = database.source
+            if (
+                isinstance(known, LaravelSource)
+                and known.folder.resolve() == folder
+                and laravel.resolve(folder, known.connection)[0] == source
+            ):
+                return database
         engine = EngineName.SQLITE if isinstance(source, SqliteSource) else EngineName.POSTGRESQL
         return Database(
             name=f"{naming.slug(folder.name)}-{engine}",

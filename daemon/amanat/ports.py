@@ -98,6 +98,9 @@ class Engine(Protocol):
     def source_bytes(self, control: Control, scratch: Path) -> int:
         """Size of the whole database now; also the cheap proof that it can be opened and read."""
 
+    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:
+        """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
+
     def take(self, order: Order, control: Control) -> Artefact:
         """Write a consistent copy of the scope. A pattern that matches no table is a SourceError."""
 

@@ -100,6 +100,11 @@ def test_rows_hidden_by_row_security_are_not_left_out_silently(postgres, databas
     error = failing(SourceError, engine_for(postgres, {**database, "user": role}), tmp_path, control)
     assert "public.users" in error.message
     assert "BYPASSRLS" in error.hint
+    (tmp_path / "counted").mkdir()
+    scope = Scope(exclude_data=("users",))
+    engine = engine_for(postgres, {**database, "user": role})
+    error = failing(SourceError, engine, tmp_path / "counted", control, scope, counts=("users",))
+    assert "BYPASSRLS" in error.hint
 
 
 @pytest.mark.parametrize(

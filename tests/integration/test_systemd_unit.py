@@ -1,5 +1,6 @@
 """The shipped unit as systemd's own tools and a reader see it; test_systemd_service.py runs it."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -24,9 +25,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def directives() -> list[tuple[str, str, str]]:
     """(comment line above, key, value) of each directive that is in force."""
-    lines = TEXT.splitlines()
-    found = zip(lines, lines[1:], strict=False)
-    return [(above, key, value) for above, line in found for key, value in re.findall(r"^([A-Z]\w+)=(.*)", line)]
+    pairs = itertools.pairwise(TEXT.splitlines())
+    return [(above, key, value) for above, line in pairs for key, value in re.findall(r"^([A-Z]\w+)=(.*)", line)]
 
 
 def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:

@@ -17,9 +17,7 @@ PIECES = st.sampled_from(
 )
 TEXT = st.text(max_size=120) | st.lists(PIECES | st.text("abc019_", max_size=9), max_size=12).map("".join)
 TEMPLATE = st.lists(
-    st.sampled_from(
-        [*(f"{{{field}}}" for field in FIELDS), "{count.users}", "_", "x", "é", ".", "{nme}", "/"]
-    ),
+    st.sampled_from([*(f"{{{field}}}" for field in FIELDS), "{count.users}", "_", "x", "é", ".", "{nme}", "/"]),
     max_size=8,
 ).map("".join)
 

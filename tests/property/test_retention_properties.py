@@ -45,9 +45,7 @@ def times() -> st.SearchStrategy[datetime]:
 def snapshot_lists(draw: st.DrawFn, *, max_size: int = 25) -> list[Snapshot]:
     """Mostly proven ones; some unproven, damaged, held, gone, of the same instant, or from the future."""
     taken = draw(st.lists(times(), max_size=max_size))
-    proofs = st.sampled_from(
-        [ProofLevel.READABLE, ProofLevel.READABLE, ProofLevel.RESTORED, ProofLevel.STORED]
-    )
+    proofs = st.sampled_from([ProofLevel.READABLE, ProofLevel.READABLE, ProofLevel.RESTORED, ProofLevel.STORED])
     states = st.sampled_from([SnapshotState.PRESENT] * 6 + [SnapshotState.DAMAGED, SnapshotState.MISSING])
     held = st.sampled_from([(), (), (), ("audit",)])
     return [
@@ -130,9 +128,7 @@ def test_judging_what_was_kept_removes_nothing(
 
 @some
 @given(SNAPSHOTS, RULES, ANY_ZONE)
-def test_the_newest_proven_snapshot_stays(
-    snapshots: list[Snapshot], rules: KeepRules, zone: ZoneInfo
-) -> None:
+def test_the_newest_proven_snapshot_stays(snapshots: list[Snapshot], rules: KeepRules, zone: ZoneInfo) -> None:
     newest = countable(snapshots)[-1:]
     assert set(newest) <= set(decide(snapshots, rules, NOW, zone=zone).keep)
 
@@ -167,9 +163,7 @@ def test_a_newcomer_that_is_not_proven_changes_no_verdict_of_a_proven_one(
     newcomer = snapshot(time, id="newcomer", proof=ProofLevel.NONE, size_bytes=10**6)
     before = decide(snapshots, rules, NOW, zone=zone)
     after = decide([*snapshots, newcomer], rules, NOW, zone=zone)
-    assert [v for v in after.verdicts if v.snapshot.proven] == [
-        v for v in before.verdicts if v.snapshot.proven
-    ]
+    assert [v for v in after.verdicts if v.snapshot.proven] == [v for v in before.verdicts if v.snapshot.proven]
 
 
 @some
@@ -209,13 +203,9 @@ def test_a_calendar_rule_keeps_the_newest_of_each_bucket_across_clock_changes_an
     """Said again without buckets: a snapshot is the newest of its bucket if the next one is in another."""
     proven = countable(snapshots)
     ends = [
-        one
-        for one, other in zip_longest(proven, proven[1:])
-        if other is None or not _same(one, other, rule, zone)
+        one for one, other in zip_longest(proven, proven[1:]) if other is None or not _same(one, other, rule, zone)
     ]
-    expected = {each.id for each in ends[-count:]} | (
-        {proven[0].id} if proven and len(ends) < count else set()
-    )
+    expected = {each.id for each in ends[-count:]} | ({proven[0].id} if proven and len(ends) < count else set())
     plan = decide(snapshots, KeepRules(**{rule: count}), NOW, zone=zone)
     assert {v.snapshot.id for v in plan.verdicts if any(rule in reason for reason in v.reasons)} == expected
 

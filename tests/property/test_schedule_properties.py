@@ -86,9 +86,7 @@ def clock_readings(zone: str, moment: datetime) -> list[tuple[datetime, datetime
 def expected(clock: Clock, zone: str, moment: datetime) -> list[datetime]:
     """Read off the clock: every hour → whenever it matches; named hours → at its first showing, or after a gap."""
     readings = clock_readings(zone, moment)
-    hits = {
-        minute for minute, wall in readings if matches(clock, wall) and (len(clock[1]) == 24 or not wall.fold)
-    }
+    hits = {minute for minute, wall in readings if matches(clock, wall) and (len(clock[1]) == 24 or not wall.fold)}
     if len(clock[1]) < 24 and any(matches(clock, wall) for wall in skipped(zone, moment)):
         hits.add(moment)
     return sorted(hits)
@@ -149,9 +147,7 @@ def any_start() -> st.SearchStrategy[datetime]:
     """Half of them next to a zone change."""
     near = st.sampled_from([moment for zone in ZONES for moment in changes(zone)])
     anywhere = st.datetimes(datetime(2025, 1, 1), datetime(2028, 12, 1), timezones=st.just(UTC))
-    return anywhere | st.builds(
-        lambda moment, minutes: moment + MINUTE * minutes, near, st.integers(-3000, 300)
-    )
+    return anywhere | st.builds(lambda moment, minutes: moment + MINUTE * minutes, near, st.integers(-3000, 300))
 
 
 @settings(max_examples=50, deadline=None)

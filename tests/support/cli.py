@@ -1,5 +1,7 @@
 """Amanat as its users start it: commands and daemons as real processes, in a folder of their own.
 
+For example::
+
     amanat = Amanat(tmp_path)
     amanat.policies("version: 1 ...")
     amanat.json("snapshot", "app")
@@ -23,14 +25,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = (sys.executable, "-m", "amanat")
-_OURS = re.compile(r"AMANAT_|PG|NOTIFY_SOCKET|WATCHDOG_|INVOCATION_ID|STATE_DIRECTORY|CREDENTIALS_DIRECTORY|_TYPER")
+_OURS = re.compile(
+    r"AMANAT_|PG|NOTIFY_SOCKET|WATCHDOG_|INVOCATION_ID|STATE_DIRECTORY|CREDENTIALS_DIRECTORY|_TYPER"
+)
 _READY_SECONDS = 20.0
 _STOP_SECONDS = 15.0
+
+T = TypeVar("T")
 
 
 class Amanat:
@@ -63,7 +69,6 @@ class Amanat:
         timeout: float = 60,
     ) -> "subprocess.CompletedProcess[str]":
         """``user``: another uid (needs root). ``around``: a command that runs ours, such as strace."""
-        whose = {} if user is None else {"user": user, "group": user, "extra_groups": ()}
         return subprocess.run(
             [*around, *COMMAND, *args],
             cwd=self.folder,
@@ -73,7 +78,9 @@ class Amanat:
             encoding="utf-8",
             timeout=timeout,
             check=False,
-            **whose,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else (),
         )
 
     def ok(self, *args: str | Path, **options: Any) -> str:
@@ -140,7 +147,7 @@ class Background:
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         self._end()
         if value is not None:
-            value.add_note(f"--- output of {self.process.args}, which ended with {self.process.returncode}:")
+            value.add_note(f"--- output of {self.process.args!r}, which ended with {self.process.returncode}:")
             value.add_note(self.output())
 
     @property
@@ -168,7 +175,7 @@ class Background:
         self.process.kill()
         self.process.wait()
 
-    def wait_for(self, what: str, condition: Callable[[], Any], *, timeout: float = 20) -> Any:
+    def wait_for(self, what: str, condition: Callable[[], T], *, timeout: float = 20) -> T:
         """What ``condition`` returned, once it is true."""
         return wait_for(what, condition, timeout=timeout)
 
@@ -246,7 +253,7 @@ class Daemon(Background):
         return values[0] if values else None
 
 
-def wait_for(what: str, condition: Callable[[], Any], *, timeout: float = 20) -> Any:
+def wait_for(what: str, condition: Callable[[], T], *, timeout: float = 20) -> T:
     """What ``condition`` returned, once it is true; AssertionError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -134,14 +134,14 @@ def _megabytes(folder: Path) -> int:
 
 def main(arguments: list[str]) -> int:
     if arguments != ["fetch"]:
-        print("usage: python -m tests.support.postgres fetch", file=sys.stderr)  # noqa: T201
+        print("usage: python -m tests.support.postgres fetch", file=sys.stderr)
         return 2
     try:
         for major in MAJORS:
-            print(fetch(major), flush=True)  # noqa: T201
+            print(fetch(major), flush=True)
             binaries(major)
     except PostgresMissingError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201
+        print(exc, file=sys.stderr)
         return 1
     return 0
 

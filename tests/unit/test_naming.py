@@ -91,10 +91,7 @@ def test_the_default_template() -> None:
 
 def test_the_example_of_the_first_user() -> None:
     template = "{environment}_{count.institutions}institutions_{date}"
-    assert (
-        rendered(template, taken_at=datetime(2025, 10, 3, tzinfo=UTC))
-        == "production_359institutions_20251003"
-    )
+    assert rendered(template, taken_at=datetime(2025, 10, 3, tzinfo=UTC)) == "production_359institutions_20251003"
     assert counts_wanted(template) == ("institutions",)
 
 
@@ -145,9 +142,7 @@ def test_lone_braces_are_refused(template: str) -> None:
         fields(template)
 
 
-@pytest.mark.parametrize(
-    "template", ["", "a/{name}", "{name}\n", "../{name}", "{name}\0", ".{name}", "-{date}"]
-)
+@pytest.mark.parametrize("template", ["", "a/{name}", "{name}\n", "../{name}", "{name}\0", ".{name}", "-{date}"])
 def test_an_unsafe_template_is_refused_before_anything_runs(template: str) -> None:
     with pytest.raises(ConfigurationError, match="file name"):
         fields(template)

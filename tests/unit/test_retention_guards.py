@@ -75,9 +75,7 @@ def test_a_snapshot_that_was_just_taken_does_not_hide_the_jump_before_it() -> No
     assert reasons(plan, newest=NOW - DAY) == []
 
 
-@pytest.mark.parametrize(
-    ("count", "keep", "refused"), [(2, 1, False), (3, 1, True), (4, 2, False), (5, 2, True)]
-)
+@pytest.mark.parametrize(("count", "keep", "refused"), [(2, 1, False), (3, 1, True), (4, 2, False), (5, 2, True)])
 def test_more_than_half_is_too_much(count: int, keep: int, refused: bool) -> None:
     assert reasons(plan_of(count, keep)) == (["too-many"] if refused else [])
 

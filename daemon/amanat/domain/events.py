@@ -17,7 +17,6 @@ class Event(StrEnum):
     RETENTION_REFUSED = "retention.refused"
     RECONCILE_ACTED = "reconcile.acted"
     FOREIGN_FOUND = "store.foreign-found"
-    DOCUMENT_RENDERED = "document.rendered"
     DOCUMENT_FAILED = "document.failed"
     SLOT_MISSED = "schedule.missed"
     SLOT_SKIPPED = "schedule.skipped"

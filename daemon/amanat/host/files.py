@@ -53,7 +53,7 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
 
     ``mode`` holds whatever the umask is.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    beside = _beside(path)
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - takes a descriptor
@@ -68,6 +68,20 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     sync(path.parent)
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy the bytes, private (0600) and synced; ``target`` appears whole or not at all."""
+    beside = _beside(target)
+    try:
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        shutil.copyfile(source, beside)
+        sync(beside)
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync(target.parent)
+
+
 def sha256(path: Path, control: Control, *, from_disk: bool = False) -> str:
     """Hex digest. ``from_disk``: ask the kernel to forget its cached pages first, so that the device answers."""
     digest = hashlib.sha256()
@@ -78,6 +92,11 @@ def sha256(path: Path, control: Control, *, from_disk: bool = False) -> str:
             control.check()
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    """A name for what is to be renamed to ``path``."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def free_bytes(folder: Path) -> int:

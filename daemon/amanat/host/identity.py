@@ -6,7 +6,7 @@ import pwd
 
 def os_user() -> str:
     """The person's login name: behind sudo, the one who called sudo; a bare uid where no name exists."""
-    if os.getuid() == 0 and (caller := os.environ.get("SUDO_USER")):
+    if caller := os.environ.get("SUDO_USER"):
         return caller
     try:
         return pwd.getpwuid(os.getuid()).pw_name

@@ -33,7 +33,8 @@ class Finished:
     def how(self) -> str:
         """``exited with 1`` or ``was killed by SIGKILL``."""
         if self.returncode < 0:
-            return f"was killed by {signal.Signals(-self.returncode).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            return f"was killed by {names.get(-self.returncode, f'signal {-self.returncode}')}"
         return f"exited with {self.returncode}"
 
 

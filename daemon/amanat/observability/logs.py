@@ -26,6 +26,7 @@ _LEVELS = {
     Event.BUG: "critical",
 }
 _OUTCOME_LEVELS = {Outcome.FAILED: "error", Outcome.INTERRUPTED: "warning", Outcome.REFUSED: "warning"}
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _NOISY = ("apscheduler", "uvicorn", "watchfiles", "asyncio")
 
 
@@ -40,11 +41,7 @@ def configure(*, log_format: str, level: str) -> None:
         _drop_empty,
         _redacted,
     ]
-    renderer = (
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
-        if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer = _json() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -60,6 +57,24 @@ def emit(event: Event, /, **fields: object) -> None:
     if event is Event.RUN_FINISHED:
         level = _OUTCOME_LEVELS.get(fields.get("outcome"), "info")  # type: ignore[call-overload]
     getattr(structlog.get_logger(), level)(event.value, **fields)
+
+
+def _json() -> Any:
+    render = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+    if not _journal_reads_stderr():
+        return render
+
+    def with_priority(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        """The prefix sets the line's priority in the journal, and is taken off there (sd-daemon(3))."""
+        return f"<{_PRIORITIES.get(event['level'], 6)}>{render(logger, method, event)!s}"
+
+    return with_priority
+
+
+def _journal_reads_stderr() -> bool:
+    """systemd.exec(5), JOURNAL_STREAM: device and inode of the stream that goes to the journal."""
+    about = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 def _adopt_libraries(shared: list[Any], renderer: Any) -> None:

@@ -26,7 +26,7 @@ _PAIR = ("database", "policy")
 _STAGED = ("database", "policy", "stage")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_HELP = {
+FAMILIES = {
     "run_last_success_timestamp_seconds": ("When the last run that succeeded ended; 0: never.", _STAGED),
     "run_last_completion_timestamp_seconds": (
         "When the last run that succeeded or failed ended; 0: never.",
@@ -52,7 +52,9 @@ _HELP = {
     "scheduler_heartbeat_timestamp_seconds": ("When the scheduler loop last came round.", ()),
     "build_info": ("The version that runs, as a label; always 1.", ("version",)),
 }
-NAMES = tuple(f"amanat_{name}" for name in _HELP)
+"""Name without ``amanat_`` → help and labels; a name that ends with ``_total`` is a counter."""
+
+NAMES = tuple(f"amanat_{name}" for name in FAMILIES)
 
 
 @dataclass
@@ -85,26 +87,28 @@ class RegisterCollector(Collector):
         return families.all()
 
     def _runs(self, families: "_Families") -> None:
-        counts = {(*pair, stage, outcome): 0 for pair in self._pairs() for stage in Stage for outcome in Outcome}
-        refused = {(*pair, reason): 0 for pair in self._pairs() for reason in RefusalReason}
-        success = {(*pair, stage): 0.0 for pair in self._pairs() for stage in (Stage.SNAPSHOT, Stage.PRUNE)}
+        """Every outcome from 0; times only of what is configured: a policy that is gone must not alert."""
+        pairs = self._pairs()
+        counts = {(*pair, stage, outcome): 0 for pair in pairs for stage in Stage for outcome in Outcome}
+        refused = {(*pair, reason): 0 for pair in pairs for reason in RefusalReason}
+        success = {(*pair, stage): 0.0 for pair in pairs for stage in (Stage.SNAPSHOT, Stage.PRUNE)}
         for row in self._ports.register.run_counts():
-            pair = (row.database, row.policy)
-            counts[*pair, row.stage, row.outcome] = counts.get((*pair, row.stage, row.outcome), 0) + row.count
-            if row.outcome is Outcome.SUCCEEDED:
-                success[*pair, row.stage] = row.last_finished.timestamp()
+            key = (row.database, row.policy, row.stage)
+            counts[*key, row.outcome] = counts.get((*key, row.outcome), 0) + row.count
+            if row.outcome is Outcome.SUCCEEDED and key in success:
+                success[key] = max(success[key], row.last_finished.timestamp())
             if row.stage is Stage.PRUNE and row.outcome is Outcome.REFUSED:
-                refused[*pair, RefusalReason(row.code)] = row.count
+                refused[row.database, row.policy, RefusalReason(row.code)] = row.count
         families.put("runs_total", counts)
         families.put("run_last_success_timestamp_seconds", success)
         families.put("retention_refused_total", refused)
         self._last_runs(families, dict.fromkeys(success, 0.0))
 
-    def _last_runs(self, families: "_Families", completion: dict[tuple[str, ...], float]) -> None:
-        durations: dict[tuple[str, ...], float] = {}
+    def _last_runs(self, families: "_Families", completion: dict[tuple[str, str, Stage], float]) -> None:
+        durations: dict[tuple[str, str, Stage], float] = {}
         for run in self._ports.register.last_runs():
-            if run.finished_at:
-                key = (run.database, run.policy, run.stage)
+            key = (run.database, run.policy, run.stage)
+            if run.finished_at and key in completion:
                 completion[key] = run.finished_at.timestamp()
                 durations[key] = (run.finished_at - run.started_at).total_seconds()
         families.put("run_last_completion_timestamp_seconds", completion)
@@ -167,7 +171,7 @@ class _Families:
             name: (CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily)(
                 f"amanat_{name}", text, labels=labels
             )
-            for name, (text, labels) in _HELP.items()
+            for name, (text, labels) in FAMILIES.items()
         }
 
     def put(self, name: str, values: Mapping[Any, float]) -> None:

@@ -77,7 +77,7 @@ class Register:
 
     def last_seen(self) -> datetime | None:
         """The newest time that any run knows: what the clock is held against."""
-        newest = self._database.query("SELECT max(max(started_at), max(finished_at)) AS at FROM runs")
+        newest = self._database.query("SELECT max(coalesce(finished_at, started_at)) AS at FROM runs")
         return rows.optional_time_of(newest[0]["at"])
 
     def run_counts(self) -> list[RunCount]:

@@ -19,8 +19,8 @@ def snapshot(ports: Ports, reference: str) -> Snapshot:
 
 
 def _latest(ports: Ports, reference: str) -> Snapshot:
-    _, database, policy, *rest = [*reference.split(":"), "", ""][:4]
-    if rest:
+    _, database, policy, *rest = [*reference.split(":"), "", ""]
+    if any(rest):
         raise ConfigurationError(f"{reference}: too many colons", hint="write latest:DATABASE:POLICY")
     for found in ports.register.snapshots(database=database or None, policy=policy or None):
         if found.proven:

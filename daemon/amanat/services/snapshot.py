@@ -113,7 +113,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     ports.store.require()
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
-        _require_space(ports, request, engine.source_bytes(control, scratch))
+        _require_space(ports, request, engine, engine.source_bytes(control, scratch))
         taken_at = ports.now()
         artefact = engine.take(_order(request, folder, scratch), control)
         for warning in artefact.warnings:
@@ -134,11 +134,12 @@ def _order(request: Request, folder: Path, scratch: Path) -> Order:
     )
 
 
-def _require_space(ports: Ports, request: Request, source_bytes: int) -> None:
+def _require_space(ports: Ports, request: Request, engine: Engine, source_bytes: int) -> None:
     """SpaceError before a byte is written; judged by the last snapshot, the first time by the source."""
     earlier = ports.register.snapshots(database=request.database.name, policy=request.policy.name)
     last = next((item.size_bytes for item in earlier if item.scope == request.effective_scope), None)
     needed = int((source_bytes if last is None else last) * _GROWTH)
+    needed += engine.staging_bytes(request.effective_scope, source_bytes)
     free = ports.store.free_bytes()
     if free < needed:
         raise SpaceError(
@@ -233,10 +234,7 @@ def _manifest(
         companions=tuple(item for item, _ in companions),
         tools=artefact.tools,
         archive_version=artefact.archive_version,
-        recipe=(
-            f'echo "{snapshot.sha256}  {file}" | sha256sum --check',
-            *ports.prover_of(snapshot.engine).recipe(file, artefact.facts),
-        ),
+        recipe=ports.prover_of(snapshot.engine).recipe(file, artefact.facts),
         warnings=artefact.warnings,
     )
 

@@ -86,7 +86,7 @@ class ServiceSettings(BaseSettings):
         default="127.0.0.1:9847", description="Where metrics and status are served: HOST:PORT or off."
     )
     log_format: Annotated[Literal["auto", "console", "json"], Word] = Field(
-        default="auto", description="How log lines look; auto: console on a terminal, else json."
+        default="auto", description="How log lines look; auto: json under systemd, else console."
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = Field(
         default="info", description="The least severe events that are logged."

@@ -154,15 +154,13 @@ class LocalStore:
     def hand_out(self, path: str, folder: Path) -> Path:
         """Leave the artefact in ``folder`` too: a hard link, or a copy where links cannot reach."""
         source, target = self.path(path), folder / PurePosixPath(path).name
-        with files.explained(f"copy {target}"):
+        with files.explained(f"the snapshot is in the store, but not in {folder}"):
             try:
                 os.link(source, target)
             except OSError as exc:
                 if isinstance(exc, FileExistsError | FileNotFoundError):
                     raise
-                shutil.copyfile(source, target)
-                target.chmod(0o600)
-                files.sync(target)
+                files.copy(source, target)
         return target
 
     def _folder(self, database: str) -> Path:

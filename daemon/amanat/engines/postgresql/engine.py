@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
-from amanat.domain.model import EngineName, Facts
+from amanat.domain.model import EngineName, Facts, Scope
 from amanat.domain.policy import PostgresqlSource
 from amanat.domain.scope import Selection, select
 from amanat.engines.postgresql import access, catalog, dump
@@ -41,6 +41,9 @@ class PostgresqlEngine:
     def source_bytes(self, control: Control, scratch: Path) -> int:
         with session(self._target(scratch), control) as asked:
             return catalog.database_bytes(asked)
+
+    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:  # noqa: ARG002 - the port's signature
+        return 0
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)

@@ -56,6 +56,10 @@ _SYMPTOMS = (
         hint="correct the connection's parameters",
     ),
     Symptom(
+        pattern="affected by row-level security",
+        hint="let the role see all rows: ALTER ROLE … BYPASSRLS",
+    ),
+    Symptom(
         pattern="permission denied (for|to)",
         hint="grant the role what it lacks; pg_read_all_data lets it read every table",
         states=("42501",),

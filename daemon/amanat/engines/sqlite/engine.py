@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from amanat.domain.errors import StoreError
-from amanat.domain.model import EngineName, Facts
+from amanat.domain.model import EngineName, Facts, Scope
 from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, named, select
 from amanat.engines.sqlite import subset
@@ -42,6 +42,9 @@ class SqliteEngine:
 
     def source_bytes(self, control: Control, scratch: Path) -> int:  # noqa: ARG002 - the port's signature
         return self._read(control, lambda source: source.size)
+
+    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:
+        return 0 if scope.is_whole else source_bytes
 
     def take(self, order: Order, control: Control) -> Artefact:
         return self._read(control, lambda source: _take(source, order, control))

@@ -1,0 +1,161 @@
+"""Locks, processes, control and files of the host, with real processes and real locks."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from amanat.domain.errors import BusyError, InterruptedRunError, StoreError, TimeoutExceededError, ToolError
+from amanat.host import files, identity, process
+from amanat.host.control import RunControl
+from amanat.host.locks import Locks
+from amanat.host.scratch import Scratch
+
+
+@pytest.fixture
+def locks(tmp_path):
+    return Locks(tmp_path / "locks")
+
+
+def test_a_database_is_locked_once_and_free_again(locks):
+    with (
+        locks.database("atis", RunControl(), wait=0),
+        pytest.raises(BusyError, match="atis"),
+        locks.database("atis", RunControl(), wait=0.2),
+    ):
+        pass
+    with locks.database("atis", RunControl(), wait=0):
+        pass
+
+
+def test_as_many_slots_as_the_limit_says(locks):
+    with (
+        locks.slot(2, RunControl(), wait=0),
+        locks.slot(2, RunControl(), wait=0),
+        pytest.raises(BusyError),
+        locks.slot(2, RunControl(), wait=0),
+    ):
+        pass
+
+
+def test_a_waiting_run_gets_the_lock_when_it_is_free(locks):
+    got = threading.Event()
+
+    def wait():
+        with locks.database("atis", RunControl(), wait=5):
+            got.set()
+
+    with locks.database("atis", RunControl(), wait=0):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not got.wait(0.3)
+    thread.join(5)
+    assert got.is_set()
+
+
+def test_a_stop_ends_the_waiting(locks):
+    stop = threading.Event()
+    stop.set()
+    with (
+        locks.database("atis", RunControl(), wait=0),
+        pytest.raises(InterruptedRunError),
+        locks.database("atis", RunControl(stop=stop), wait=5),
+    ):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(locks, tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from amanat.host.locks import Locks\n"
+        f"with Locks(Path({str(tmp_path / 'locks')!r})).run('r1'):\n"
+        " print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        assert locks.is_alive("r1")
+        holder.kill()
+    assert not locks.is_alive("r1")
+    locks.forget("r1")
+    assert not locks.is_alive("never")
+
+
+def test_a_second_daemon_is_told_of_the_first(locks):
+    with locks.daemon(), pytest.raises(BusyError, match=str(os.getpid())), locks.daemon():
+        pass
+
+
+def test_a_process_gives_its_output_and_exit_code():
+    done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], control=RunControl())
+    assert (done.returncode, done.stdout, done.stderr, done.how) == (3, "out\n", "err", "exited with 3")
+
+
+def test_a_process_that_cannot_start_is_a_tool_error():
+    with pytest.raises(ToolError, match="no-such-tool"):
+        process.run(["/nonexistent/no-such-tool"], control=RunControl())
+
+
+def test_a_timeout_kills_the_whole_group(tmp_path):
+    pid_file = tmp_path / "pid"
+    script = f"sleep 60 & echo $! > {pid_file}; trap '' TERM; wait"
+    began = time.monotonic()
+    with pytest.raises(TimeoutExceededError, match=r"took longer than 0\.5s"):
+        process.run(["sh", "-c", script], control=RunControl(timeout=timedelta(seconds=0.5)))
+    assert time.monotonic() - began < 10
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(int(pid_file.read_text()), 0)
+            time.sleep(0.1)
+
+
+def test_a_killed_process_says_by_which_signal():
+    done = process.run(["sh", "-c", "kill -KILL $$"], control=RunControl())
+    assert (done.returncode, done.how) == (-signal.SIGKILL, "was killed by SIGKILL")
+
+
+def test_much_output_on_both_pipes_does_not_stall():
+    script = "head -c 3000000 /dev/zero | tr '\\0' 'x'; head -c 3000000 /dev/zero | tr '\\0' 'y' >&2"
+    done = process.run(["sh", "-c", script], control=RunControl(timeout=timedelta(seconds=30)))
+    assert len(done.stdout) == 3_000_000
+
+
+def test_output_goes_to_a_private_file(tmp_path):
+    process.run(["echo", "x"], control=RunControl(), stdout=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "x\n"
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+
+
+def test_waiting_ends_with_the_deadline():
+    with pytest.raises(TimeoutExceededError):
+        RunControl(timeout=timedelta(seconds=0.1)).wait(5)
+
+
+def test_a_text_is_replaced_whole_and_nothing_is_left_beside(tmp_path):
+    target = tmp_path / "register.md"
+    target.write_text("old")
+    files.replace_text(target, "new", mode=0o644)
+    assert target.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["register.md"]
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_os_error_becomes_one_that_says_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match="No such file") as caught, files.explained("document x"):
+        files.replace_text(tmp_path / "no" / "where", "x")
+    assert caught.value.hint
+
+
+def test_scratch_is_private_and_gone_afterwards(tmp_path):
+    scratch = Scratch(tmp_path / "scratch")
+    with scratch.folder("r1") as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert scratch.runs() == ["r1"]
+    assert scratch.runs() == []
+
+
+def test_the_person_behind_sudo_is_named(monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "aysel")
+    assert identity.os_user() == "aysel"
