@@ -8,7 +8,7 @@ LOCK := requirements.lock
 TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 \
   sqlite3 strace git
 
-.PHONY: run test check unit lock wheel schema clean
+.PHONY: run test check unit lock wheel schema reference clean
 
 run: $(ACTIVE)
 	$(BIN)/amanat demo
@@ -38,6 +38,9 @@ wheel: $(ACTIVE)
 
 schema: $(ACTIVE)
 	$(BIN)/amanat config schema > config/policies.schema.json
+
+reference: $(ACTIVE)
+	$(BIN)/python tools/reference.py
 
 $(ACTIVE): pyproject.toml $(LOCK) tools/environment.sh
 	tools/environment.sh $(PYTHON)

@@ -164,12 +164,13 @@ def open_app(settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress |
         now=clock.now,
         controls=controls,
         engine_of=engine_of,
-        prover_of=prover_of,
+        prover_of=lambda engine: prover_of(engine, app.configuration),
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
         limit=settings.max_concurrency,
     )
-    return App(settings=settings, ports=ports, locks=locks, stop=stop)
+    app = App(settings=settings, ports=ports, locks=locks, stop=stop)
+    return app
 
 
 def load_configuration(settings: ServiceSettings) -> Configuration:
@@ -195,14 +196,17 @@ def engine_of(database: Database) -> Engine:
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 
-def prover_of(engine: EngineName) -> Prover:
+def prover_of(engine: EngineName, configuration: Configuration) -> Prover:
+    """It needs no source; but a client folder that some database names may hold the newest tools."""
     if engine is EngineName.SQLITE:
         from amanat.engines.sqlite import SqliteProver
 
         return SqliteProver()
     from amanat.engines.postgresql import PostgresqlProver
 
-    return PostgresqlProver()
+    sources = [database.source for database in configuration.databases.values()]
+    folders = [source.client for source in sources if not isinstance(source, SqliteSource) and source.client]
+    return PostgresqlProver(extra_client_folders=tuple(dict.fromkeys(folders)))
 
 
 def _resolved(source: Source) -> Source:

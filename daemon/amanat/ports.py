@@ -154,8 +154,8 @@ class Store(Protocol):
     def sweep(self, run_id: str) -> None:
         """Remove the staging folder of a dead run."""
 
-    def free_path(self, database: str, file_name: str, extension: str) -> str:
-        """A path that nothing has yet; the caller holds the database's lock until it has committed."""
+    def is_free(self, path: str) -> bool:
+        """Whether nothing lies there; the caller holds the database's lock until it has committed."""
 
     def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
         """(bytes, SHA-256) of a staged file, which is on the disk (fsync) afterwards."""

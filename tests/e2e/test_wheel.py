@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 def run(*argv, **options):
-    return subprocess.run([str(part) for part in argv], check=True, capture_output=True, text=True, **options).stdout
+    return subprocess.run(
+        [str(part) for part in argv], check=True, capture_output=True, text=True, **options
+    ).stdout
 
 
 @pytest.fixture(scope="module")

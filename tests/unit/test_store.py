@@ -37,7 +37,7 @@ def manifest(path="atis/a.sqlite", **said):
 
 def commit(store, made=None):
     made = made or manifest()
-    store.free_path("atis", "a", "sqlite")
+    assert store.is_free(made.snapshot.path)
     with store.staging("run1") as folder:
         (folder / "artefact").write_bytes(b"abc")
         store.commit(made, folder / "artefact", {})
@@ -70,11 +70,14 @@ def test_staging_goes_with_all_that_is_in_it(store):
     assert store.staged_runs() == []
 
 
-def test_a_taken_name_gets_a_number(store):
+def test_a_path_is_taken_by_a_file_or_a_manifest_or_a_dangling_link(store):
     commit(store)
-    assert store.free_path("atis", "a", "sqlite") == "atis/a_2.sqlite"
-    (store.root / "atis" / "a_2.sqlite.manifest.json").touch()
-    assert store.free_path("atis", "a", "sqlite") == "atis/a_3.sqlite"
+    assert not store.is_free("atis/a.sqlite")
+    assert store.is_free("atis/b.sqlite")
+    (store.root / "atis" / "b.sqlite.manifest.json").touch()
+    (store.root / "atis" / "c.sqlite").symlink_to("nowhere")
+    assert not store.is_free("atis/b.sqlite")
+    assert not store.is_free("atis/c.sqlite")
 
 
 def test_a_commit_that_fails_takes_its_files_back(store, monkeypatch):

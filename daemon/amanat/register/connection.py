@@ -3,14 +3,17 @@
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from amanat.domain.errors import RegisterError
+from amanat.host import clock
 
 FILE_NAME = "register.sqlite"
 _BUSY_SECONDS = 30.0
+_POLL_SECONDS = 0.05
 
 
 class RegisterDatabase:
@@ -69,11 +72,25 @@ class RegisterDatabase:
                 self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, self.path)
         return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for the lock of this change: the very first commands, side by side, try again."""
+    give_up = clock.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or clock.monotonic() >= give_up:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
 
 
 def _migrations() -> list[str]:

@@ -55,7 +55,7 @@ class Register:
         return [rows.run_of(row) for row in self._database.query("SELECT * FROM runs WHERE outcome IS NULL")]
 
     def recent_runs(self, limit: int) -> list[Run]:
-        found = self._database.query("SELECT * FROM runs ORDER BY started_at DESC, id LIMIT ?", (limit,))
+        found = self._database.query("SELECT * FROM runs ORDER BY started_at DESC, rowid DESC LIMIT ?", (limit,))
         return [rows.run_of(row) for row in found]
 
     def runs_of_slot(self, stage: Stage, policy: str, database: str, slot: datetime) -> list[Run]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from amanat.domain import naming
-from amanat.domain.errors import AmanatError, ConfigurationError, SpaceError
+from amanat.domain.errors import AmanatError, ConfigurationError, SpaceError, StoreError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Companion, Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
@@ -16,6 +16,7 @@ from amanat.ports import Artefact, Control, Engine, Order, Ports
 from amanat.services import prove, prune
 from amanat.services.runs import ActiveRun, admitted, new_id, recorded
 
+_MOST_OF_ONE_NAME = 10_000
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
 
 
@@ -169,7 +170,7 @@ def _commit(  # noqa: PLR0917 - one call, two lines above
         level=request.policy.proof,
         control=control,
     )
-    path = ports.store.free_path(request.database.name, _file_name(request, artefact, taken_at), engine.extension)
+    path = _free_path(ports, request, _file_name(request, artefact, taken_at), engine.extension)
     companions = _companions(ports, artefact, path, control)
     snapshot = Snapshot(
         id=new_id(),
@@ -201,6 +202,18 @@ def _commit(  # noqa: PLR0917 - one call, two lines above
     ports.register.add_snapshot(snapshot, _entry(snapshot, active.run.id))
     ports.emit(Event.SNAPSHOT_COMMITTED, **_names(request), snapshot=snapshot.id, path=path, size_bytes=size)
     return snapshot
+
+
+def _free_path(ports: Ports, request: Request, file_name: str, extension: str) -> str:
+    """Never one that a snapshot had before, so that a path in the register means one snapshot for ever."""
+    for number in range(1, _MOST_OF_ONE_NAME):
+        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{extension}"
+        if ports.store.is_free(path) and ports.register.snapshot_at(path) is None:
+            return path
+    raise StoreError(
+        f"{_MOST_OF_ONE_NAME} snapshots of {request.database.name} are named {file_name}",
+        hint="put {timestamp} into the policy's file_name",
+    )
 
 
 def _file_name(request: Request, artefact: Artefact, taken_at: datetime) -> str:

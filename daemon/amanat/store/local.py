@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from amanat.domain import manifest as manifests
 from amanat.domain.errors import IntegrityError, StoreError
 from amanat.domain.manifest import Companion, Manifest
-from amanat.domain.naming import numbered
 from amanat.host import files
 from amanat.ports import Control, Found
 
@@ -55,14 +54,12 @@ class LocalStore:
     def sweep(self, run_id: str) -> None:
         shutil.rmtree(self.root / _STAGING / run_id, ignore_errors=True)
 
-    def free_path(self, database: str, file_name: str, extension: str) -> str:
-        """``database/file_name.extension``, numbered where taken; the caller holds the database's lock."""
-        folder = self._folder(database)
-        for number in range(1, 10_000):
-            stem = numbered(file_name, number)
-            if not any((folder / f"{stem}.{extension}{tail}").exists() for tail in ("", manifests.SUFFIX)):
-                return f"{database}/{stem}.{extension}"
-        raise StoreError(f"{folder} holds 9,999 files named {file_name}", hint="put {timestamp} into file_name")
+    def is_free(self, path: str) -> bool:
+        """Whether neither a file nor a manifest lies there; makes the database's folder."""
+        target = self.path(path)
+        with files.explained(f"store folder {target.parent}"):
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            return not (os.path.lexists(target) or os.path.lexists(_manifest_path(target)))
 
     def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
         """Rename companions and artefact into place, then write the manifest: the commit mark.
@@ -162,12 +159,6 @@ class LocalStore:
                     raise
                 files.copy(source, target)
         return target
-
-    def _folder(self, database: str) -> Path:
-        folder = self.root / database
-        with files.explained(f"store folder {folder}"):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
 
     def _files(self) -> Iterator[Path]:
         for top in sorted(self.root.iterdir()):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from amanat.app import App, OnProgress
     from amanat.settings.service import ServiceSettings
 
+_TOLD_BY_ITS_ERROR = frozenset({Event.RUN_FINISHED, Event.SLOT_SKIPPED, Event.SNAPSHOT_DAMAGED})
+
 flags: dict[str, Path | None] = {}
 _caught: list[int] = []
 
@@ -24,7 +26,7 @@ def settings() -> "ServiceSettings":
 
 
 def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True) -> "App":
-    """``quiet``: only warnings are logged; people see the command's own output."""
+    """``quiet``: only warnings are logged, and not what the command says by itself: its output, its error."""
     from amanat.app import open_app
 
     loaded = settings()
@@ -61,12 +63,15 @@ class _Emit:
 
     def __init__(self, loaded: "ServiceSettings", *, quiet: bool) -> None:
         self._settings = loaded
+        self._left_out = _TOLD_BY_ITS_ERROR if quiet else frozenset()
         self._level = "warning" if quiet and loaded.log_level in {"debug", "info"} else loaded.log_level
         self._configured = False
 
     def __call__(self, event: Event, /, **fields: object) -> None:
         from amanat.observability import logs
 
+        if event in self._left_out:
+            return
         if not self._configured:
             logs.configure(log_format=self._settings.log_format, level=self._level)
             self._configured = True

@@ -53,6 +53,8 @@ def snapshot(
     from amanat.services.snapshot import Request
 
     waiting = output.seconds(wait)
+    if beside and not beside.is_dir():
+        raise ConfigurationError(f"--beside {beside}: there is no such folder", hint="make it first")
     with progress.shown(silent=as_json) as on_progress:
         app = session.open_app(on_progress=on_progress)
         session.stop_on_signals(app.stop)
