@@ -33,6 +33,7 @@ from amanat.host.scratch import Scratch
 from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
 from amanat.register.register import Register
 from amanat.services import document, due, hold, prune, reconcile, snapshot, verify
+from amanat.services.request import Request
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
 
@@ -86,7 +87,7 @@ class App:
             )
         return policy
 
-    def take(self, request: snapshot.Request) -> Snapshot:
+    def take(self, request: Request) -> Snapshot:
         with self._documented():
             return snapshot.take(self.ports, request)
 

@@ -201,7 +201,7 @@ def test_a_bad_file_leaves_the_last_good_one_in_force(amanat):
         assert (status, checks["configuration"]["ok"]) == (503, False)
         assert "amanat config check" in checks["configuration"]["hint"]
         amanat.file.unlink()
-        daemon.wait_for("a second reason", lambda: "there is no policy file" in daemon.output())
+        daemon.wait_for("a second reason", lambda: "there is no such file" in daemon.output())
         by_writing(daemon, amanat, POLICIES + WEEKLY)
         daemon.wait_for("the good file", lambda: daemon.metric(RELOADED) == 1)
         assert daemon.metric("config_last_reload_success_timestamp_seconds") > loaded

@@ -1,8 +1,9 @@
 """What becomes of the daemon's runs: stopped, killed, overlapping, side by side, and beside the command line."""
 
+import contextlib
 import signal
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -107,17 +108,20 @@ def test_a_command_does_not_close_a_run_that_is_alive(amanat, database):
 def test_an_overlap_is_skipped_counted_and_shown(amanat, database):
     """With a schedule of every minute: the next one comes within the minute."""
     amanat.policies(EVERY_MINUTE)
-    with amanat.daemon() as daemon:
-        with locked(database):
-            (first,) = wait_for_open_run(amanat)
-            daemon.wait_for("an overlap", lambda: daemon.metric(RUNS, outcome="skipped", **SNAPSHOT), timeout=70)
-            assert daemon.metric(RUNS, outcome="failed", **SNAPSHOT) == 0
-        wait_for_success(amanat, daemon)
-        assert "schedule.skipped" in daemon.output()
+    with locked(database), amanat.daemon() as daemon:
+        (first,) = wait_for_open_run(amanat)
+        daemon.wait_for("an overlap", lambda: daemon.metric(RUNS, outcome="skipped", **SNAPSHOT), timeout=70)
+        assert daemon.metric(RUNS, outcome="failed", **SNAPSHOT) == 0
         assert daemon.metric("policy_missed_runs_total", policy="nightly") == 0
-    skipped = next(row for row in runs(amanat) if row["outcome"] == "skipped")
-    assert skipped["code"] == "overlap"
+        assert "schedule.skipped" in daemon.output()
+        assert daemon.stop() == 0
+    stopped, skipped = runs(amanat)
+    assert (stopped["outcome"], skipped["outcome"], skipped["code"]) == ("interrupted", "skipped", "overlap")
     assert seconds(first["scheduled_at"], skipped["scheduled_at"]) == 60
+    restarted = datetime.now(UTC)
+    with amanat.daemon() as daemon:  # neither of the two was served: that is due at once
+        (served,) = wait_for_success(amanat, daemon)
+    assert datetime.fromisoformat(served["scheduled_at"]) < restarted
 
 
 def seconds(one, other):
@@ -140,19 +144,18 @@ def test_no_more_runs_at_once_than_allowed(amanat, database, limit):
 
 
 def test_the_command_line_waits_for_the_daemons_run_or_is_busy(amanat, database):
-    with amanat.daemon() as daemon:
-        with locked(database):
-            wait_for_open_run(amanat)
-            assert "database app" in amanat.fails(6, "snapshot", "app", "--wait=0s")
-            with amanat.started("snapshot", "app", "--wait=30s") as waiting:
-                time.sleep(1)
-                assert waiting.process.poll() is None
-                wait_for_open_run(amanat)
-                # the lock of the database goes first, so that the one who waits can end
-                holder = waiting
-        # what waited was stopped with its block; the daemon's own run ends well
-        assert holder.process.returncode == 143
-        wait_for_success(amanat, daemon)
+    with amanat.daemon() as daemon, contextlib.ExitStack() as application:
+        application.enter_context(locked(database))
+        (ahead,) = wait_for_open_run(amanat)
+        assert "database app" in amanat.fails(6, "snapshot", "app", "--wait=0s")
+        with amanat.started("snapshot", "app", "--wait=30s") as waiting:
+            time.sleep(1)
+            assert [row["id"] for row in wait_for_open_run(amanat)] == [ahead["id"]]
+            application.close()
+            assert waiting.wait() == 0
+        first, second = wait_for_success(amanat, daemon, 2)
+    assert (first["id"], second["policy"]) == (ahead["id"], "manual")
+    assert first["finished_at"] <= second["started_at"]
 
 
 def test_runs_of_the_command_line_count_for_the_daemon(amanat):

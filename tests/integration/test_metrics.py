@@ -81,7 +81,10 @@ def test_a_policy_that_is_gone_leaves_no_timestamp_to_alert_on(workshop, page):
     workshop.take()
     workshop.configure(replace(workshop.policy, name="other"))
     found = page()
-    assert ("amanat_run_last_success_timestamp_seconds", *sorted({**PAIR, "stage": "snapshot"}.items())) not in found
+    assert (
+        "amanat_run_last_success_timestamp_seconds",
+        *sorted({**PAIR, "stage": "snapshot"}.items()),
+    ) not in found
 
 
 def test_a_store_that_is_gone_does_not_break_the_page(workshop, page):

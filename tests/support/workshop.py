@@ -14,7 +14,7 @@ from amanat.app import App, open_app
 from amanat.domain.events import Event
 from amanat.domain.model import EngineName, Snapshot
 from amanat.domain.policy import Configuration, Database, KeepRules, Policy, Schedule, SqliteSource
-from amanat.services.snapshot import Request
+from amanat.services.request import Request
 from amanat.settings.service import ServiceSettings
 
 T0 = datetime(2026, 1, 1, 2, 15, tzinfo=UTC)

@@ -211,6 +211,35 @@ class Entry:
     def __post_init__(self) -> None:
         require_aware(self.at)
 
+    @classmethod
+    def about(
+        cls,
+        snapshot: Snapshot,
+        kind: EntryKind,
+        *,
+        at: datetime,
+        by: str,
+        outcome: Outcome = Outcome.SUCCEEDED,
+        purpose: str | None = None,
+        run: str | None = None,
+        detail: str = "",
+    ) -> "Entry":
+        """What happened to a snapshot; ``purpose``: the snapshot's own, unless there is another reason."""
+        return cls(
+            at=at,
+            by=by,
+            kind=kind,
+            database=snapshot.database,
+            environment=snapshot.environment,
+            policy=snapshot.policy,
+            purpose=snapshot.purpose if purpose is None else purpose,
+            scope=snapshot.scope.describe(),
+            outcome=outcome,
+            snapshot=snapshot.id,
+            run=run,
+            detail=detail or snapshot.path,
+        )
+
 
 def utc_text(time: datetime) -> str:
     """``2026-11-23T02:15:00Z``, with microseconds where there are any: the form of manifests and JSON."""

@@ -9,6 +9,7 @@ from amanat.domain.policy import Database, Policy
 from amanat.domain.schedule import Due, due
 from amanat.ports import Ports
 from amanat.services import snapshot
+from amanat.services.request import Request
 from amanat.services.runs import new_id, record_skip
 
 BY_SCHEDULER = "scheduler"
@@ -31,7 +32,7 @@ def run_due(ports: Ports, policy: Policy, database: Database) -> Snapshot | None
 
 
 def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Snapshot | None:
-    request = snapshot.Request(
+    request = Request(
         database=database,
         policy=policy,
         by=BY_SCHEDULER,

@@ -1,7 +1,7 @@
 """Holds: a named reason that forbids deletion until it is released."""
 
 from amanat.domain.errors import ConfigurationError, NotFoundError
-from amanat.domain.model import Entry, EntryKind, Outcome, Snapshot
+from amanat.domain.model import Entry, EntryKind, Snapshot
 from amanat.ports import Ports
 from amanat.services import find
 
@@ -26,16 +26,4 @@ def _given(reason: str) -> str:
 
 
 def _entry(ports: Ports, snapshot: Snapshot, kind: EntryKind, reason: str, by: str) -> Entry:
-    return Entry(
-        at=ports.now(),
-        by=by,
-        kind=kind,
-        database=snapshot.database,
-        environment=snapshot.environment,
-        policy=snapshot.policy,
-        purpose=reason.strip(),
-        scope=snapshot.scope.describe(),
-        outcome=Outcome.SUCCEEDED,
-        snapshot=snapshot.id,
-        detail=snapshot.path,
-    )
+    return Entry.about(snapshot, kind, at=ports.now(), by=by, purpose=reason.strip())

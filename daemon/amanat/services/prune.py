@@ -112,18 +112,7 @@ def delete(ports: Ports, snapshot: Snapshot, *, by: str, run: str | None, reason
     """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile."""
     ports.register.set_state(snapshot, SnapshotState.PRUNING)
     ports.store.delete(snapshot.path, snapshot.companions)
-    entry = Entry(
-        at=ports.now(),
-        by=by,
-        kind=EntryKind.DELETION,
-        database=snapshot.database,
-        environment=snapshot.environment,
-        policy=snapshot.policy,
-        outcome=Outcome.SUCCEEDED,
-        snapshot=snapshot.id,
-        run=run,
-        detail=reason,
-    )
+    entry = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
     ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)
     ports.emit(
         Event.SNAPSHOT_DELETED,

@@ -106,19 +106,7 @@ def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> None:
 
 
 def _entry(ports: Ports, snapshot: Snapshot, kind: EntryKind, detail: str, by: str) -> Entry:
-    return Entry(
-        at=ports.now(),
-        by=by,
-        kind=kind,
-        database=snapshot.database,
-        environment=snapshot.environment,
-        policy=snapshot.policy,
-        purpose=snapshot.purpose,
-        scope=snapshot.scope.describe(),
-        outcome=Outcome.SUCCEEDED,
-        snapshot=snapshot.id,
-        detail=detail,
-    )
+    return Entry.about(snapshot, kind, at=ports.now(), by=by, detail=detail)
 
 
 def _tell(ports: Ports, what: str, thing: str) -> None:

@@ -1,45 +1,21 @@
 """Take a snapshot: lock, row, space, staging, engine, proof, commit, row, prune (design section 5)."""
 
 import itertools
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from amanat.domain import naming
-from amanat.domain.errors import AmanatError, ConfigurationError, SpaceError, StoreError
+from amanat.domain.errors import AmanatError, SpaceError
 from amanat.domain.events import Event
-from amanat.domain.manifest import Companion, Manifest
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
-from amanat.domain.policy import Database, Policy
+from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.units import format_size
-from amanat.ports import Artefact, Control, Engine, Order, Ports
-from amanat.services import prove, prune
+from amanat.ports import Control, Engine, Order, Ports
+from amanat.services import prune
+from amanat.services.commit import Taken, commit
+from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, recorded
 
-_MOST_OF_ONE_NAME = 10_000
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What somebody wants. ``scope`` overrides the policy's; ``version`` fills ``{version}``.
-
-    ``wait``: seconds to wait for another run on the same database.
-    """
-
-    database: Database
-    policy: Policy
-    by: str
-    name: str
-    purpose: str = ""
-    scope: Scope | None = None
-    version: str = ""
-    scheduled_at: datetime | None = None
-    wait: float = 0.0
-
-    @property
-    def effective_scope(self) -> Scope:
-        return self.scope or self.policy.scope
 
 
 def take(ports: Ports, request: Request) -> Snapshot:
@@ -48,7 +24,7 @@ def take(ports: Ports, request: Request) -> Snapshot:
     Errors: ConfigurationError before anything is recorded; else what the last attempt raised, after its
     row was written and its files were removed.
     """
-    _check(request)
+    require_usable(request)
     before = _attempts_before(ports, request)
     retry = request.policy.retry
     for attempt in itertools.count(1):
@@ -59,18 +35,9 @@ def take(ports: Ports, request: Request) -> Snapshot:
                 ports.register.append(_failure(ports, request, exc))
                 raise
             pause = retry.backoff * 2 ** (attempt - 1)
-            ports.emit(Event.RUN_RETRIED, **_names(request), attempt=attempt, pause_seconds=pause.seconds)
+            ports.emit(Event.RUN_RETRIED, **request.label, attempt=attempt, pause_seconds=pause.seconds)
             ports.controls(timeout=None, label={}).wait(pause.total_seconds())
     raise AssertionError  # unreachable: count() does not end
-
-
-def _check(request: Request) -> None:
-    naming.check_name(request.name)
-    prove.require_available(request.policy.proof)
-    if request.policy.purpose_required and not request.purpose.strip():
-        raise ConfigurationError(
-            f"policy {request.policy.name} requires a purpose", hint='say why: --purpose "pre release 2.1.0"'
-        )
 
 
 def _attempts_before(ports: Ports, request: Request) -> int:
@@ -84,7 +51,7 @@ def _attempts_before(ports: Ports, request: Request) -> int:
 
 
 def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
-    control = ports.controls(timeout=request.policy.timeout, label=_names(request))
+    control = ports.controls(timeout=request.policy.timeout, label=request.label)
     run = Run(
         id=new_id(),
         stage=Stage.SNAPSHOT,
@@ -119,8 +86,9 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         artefact = engine.take(_order(request, folder, scratch), control)
         for warning in artefact.warnings:
             active.warnings.append(warning)
-            ports.emit(Event.RUN_WARNING, **_names(request), run=active.run.id, warning=warning)
-        snapshot = _commit(ports, request, active, engine, artefact, taken_at, control)
+            ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
+        taken = Taken(engine=engine, run=active.run.id, at=taken_at, artefact=artefact)
+        snapshot = commit(ports, request, taken, control)
     active.snapshot = snapshot.id
     return snapshot
 
@@ -150,125 +118,6 @@ def _require_space(ports: Ports, request: Request, engine: Engine, source_bytes:
         )
 
 
-def _commit(  # noqa: PLR0917 - one call, two lines above
-    ports: Ports,
-    request: Request,
-    active: ActiveRun,
-    engine: Engine,
-    artefact: Artefact,
-    taken_at: datetime,
-    control: Control,
-) -> Snapshot:
-    size, digest = ports.store.describe(artefact.path, control)
-    prove.prove(
-        ports,
-        artefact.path,
-        engine=engine.name,
-        sha256=digest,
-        facts=artefact.facts,
-        scope=request.effective_scope,
-        level=request.policy.proof,
-        control=control,
-    )
-    path = _free_path(ports, request, _file_name(request, artefact, taken_at), engine.extension)
-    companions = _companions(ports, artefact, path, control)
-    snapshot = Snapshot(
-        id=new_id(),
-        database=request.database.name,
-        engine=engine.name,
-        environment=request.database.environment,
-        policy=request.policy.name,
-        name=naming.check_name(request.name),
-        purpose=request.purpose,
-        by=request.by,
-        scope=request.effective_scope,
-        path=path,
-        size_bytes=size,
-        source_bytes=artefact.facts.source_bytes,
-        sha256=digest,
-        taken_at=taken_at,
-        scheduled_at=request.scheduled_at,
-        proof=request.policy.proof,
-        required_proof=request.policy.proof,
-        proof_at=ports.now(),
-        proof_run=active.run.id,
-        state=SnapshotState.PRESENT,
-        companions=tuple(f"{request.database.name}/{item.file}" for item, _ in companions),
-    )
-    control.check()
-    ports.register.name_artefact(active.run.id, path)
-    manifest = _manifest(ports, snapshot, artefact, companions)
-    ports.store.commit(manifest, artefact.path, {item.file: staged for item, staged in companions})
-    ports.register.add_snapshot(snapshot, _entry(snapshot, active.run.id))
-    ports.emit(Event.SNAPSHOT_COMMITTED, **_names(request), snapshot=snapshot.id, path=path, size_bytes=size)
-    return snapshot
-
-
-def _free_path(ports: Ports, request: Request, file_name: str, extension: str) -> str:
-    """Never one that a snapshot had before, so that a path in the register means one snapshot for ever."""
-    for number in range(1, _MOST_OF_ONE_NAME):
-        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{extension}"
-        if ports.store.is_free(path) and ports.register.snapshot_at(path) is None:
-            return path
-    raise StoreError(
-        f"{_MOST_OF_ONE_NAME} snapshots of {request.database.name} are named {file_name}",
-        hint="put {timestamp} into the policy's file_name",
-    )
-
-
-def _file_name(request: Request, artefact: Artefact, taken_at: datetime) -> str:
-    return naming.render(
-        request.policy.file_name,
-        environment=request.database.environment,
-        database=request.database.name,
-        policy=request.policy.name,
-        name=naming.check_name(request.name),
-        taken_at=taken_at,
-        counts=artefact.facts.counts,
-        version=request.version,
-    )
-
-
-def _companions(ports: Ports, artefact: Artefact, path: str, control: Control) -> list[tuple[Companion, Path]]:
-    file = path.rsplit("/", 1)[-1]
-    return [
-        (ports.store.companion(f"{file}{suffix}", staged, control), staged)
-        for suffix, staged in artefact.companions.items()
-    ]
-
-
-def _manifest(
-    ports: Ports, snapshot: Snapshot, artefact: Artefact, companions: list[tuple[Companion, Path]]
-) -> Manifest:
-    file = snapshot.path.rsplit("/", 1)[-1]
-    return Manifest(
-        snapshot=snapshot,
-        facts=artefact.facts,
-        companions=tuple(item for item, _ in companions),
-        tools=artefact.tools,
-        archive_version=artefact.archive_version,
-        recipe=ports.prover_of(snapshot.engine).recipe(file, artefact.facts),
-        warnings=artefact.warnings,
-    )
-
-
-def _entry(snapshot: Snapshot, run: str) -> Entry:
-    return Entry(
-        at=snapshot.taken_at,
-        by=snapshot.by,
-        kind=EntryKind.SNAPSHOT,
-        database=snapshot.database,
-        environment=snapshot.environment,
-        policy=snapshot.policy,
-        purpose=snapshot.purpose,
-        scope=snapshot.scope.describe(),
-        outcome=Outcome.SUCCEEDED,
-        snapshot=snapshot.id,
-        run=run,
-        detail=snapshot.path,
-    )
-
-
 def _failure(ports: Ports, request: Request, exc: AmanatError) -> Entry:
     return Entry(
         at=ports.now(),
@@ -282,7 +131,3 @@ def _failure(ports: Ports, request: Request, exc: AmanatError) -> Entry:
         outcome=Outcome.FAILED,
         detail=exc.message,
     )
-
-
-def _names(request: Request) -> dict[str, str]:
-    return {"database": request.database.name, "policy": request.policy.name}

@@ -72,15 +72,12 @@ def _record(
 ) -> Snapshot:
     at = ports.now()
     state = SnapshotState.PRESENT if failure is None else _state_of_damaged(ports, snapshot)
-    entry = Entry(
+    entry = Entry.about(
+        snapshot,
+        EntryKind.VERIFY,
         at=at,
         by=run.by,
-        kind=EntryKind.VERIFY,
-        database=snapshot.database,
-        environment=snapshot.environment,
-        policy=snapshot.policy,
         outcome=Outcome.FAILED if failure else Outcome.SUCCEEDED,
-        snapshot=snapshot.id,
         run=run.id,
         detail=failure.message if failure else f"proof {level}",
     )

@@ -50,7 +50,7 @@ def snapshot(
 
     Exit status: 0 taken and proven, 2 usage, 3 failed, 5 no such database or policy, 6 busy.
     """
-    from amanat.services.snapshot import Request
+    from amanat.services.request import Request
 
     waiting = output.seconds(wait)
     if beside and not beside.is_dir():

@@ -1,0 +1,55 @@
+"""What the services ask of the outside: small protocols, their contracts in the docstrings.
+
+Adapters fulfil them; a contract suite in ``tests/contract`` runs on every implementation of ``Engine``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from amanat.domain.model import EngineName
+from amanat.domain.policy import Database
+from amanat.ports.engine import Artefact, Engine, Order, Prover
+from amanat.ports.register import Register, RunCount, SnapshotTotals
+from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
+from amanat.ports.store import Found, Store
+
+__all__ = [
+    "Artefact",
+    "Control",
+    "Controls",
+    "Emit",
+    "Engine",
+    "Found",
+    "Locks",
+    "Order",
+    "Ports",
+    "Progress",
+    "Prover",
+    "Register",
+    "RunCount",
+    "Scratch",
+    "SnapshotTotals",
+    "Store",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Everything that services reach the outside with; ``app`` puts it together.
+
+    ``limit``: runs at once on this host. ``write_document``: replace a text file atomically.
+    """
+
+    register: Register
+    store: Store
+    locks: Locks
+    emit: Emit
+    now: Callable[[], datetime]
+    controls: Controls
+    engine_of: Callable[[Database], Engine]
+    prover_of: Callable[[EngineName], Prover]
+    scratch: Scratch
+    write_document: Callable[[Path, str], None]
+    limit: int

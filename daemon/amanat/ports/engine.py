@@ -1,0 +1,74 @@
+"""What reads a database and what proves an artefact."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from amanat.domain.model import EngineName, Facts, Scope
+from amanat.ports.run import Control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to take and where to: ``folder`` is empty, private (0700), ours, on the store's file system.
+
+    ``counts``: tables (as patterns) whose row counts the file name needs. ``globals``: take roles too.
+    ``scratch``: a private folder for secrets files of the run; the caller removes it.
+    """
+
+    folder: Path
+    scratch: Path
+    scope: Scope = field(default_factory=Scope)
+    counts: tuple[str, ...] = ()
+    globals: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """What an engine left in the order's folder.
+
+    ``companions``: further files by the suffix they get behind the artefact's name, such as ``.globals.sql``.
+    ``tools``: names and versions of what made it. ``warnings``: whole sentences for the register and the log.
+    ``archive_version``: version of the file format, for PostgreSQL archives.
+    """
+
+    path: Path
+    facts: Facts
+    companions: Mapping[str, Path] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    archive_version: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Reads one database (it is bound to its source); safe to use from one thread at a time.
+
+    Errors: SourceError (``transient`` where trying again can help), ToolError, StoreError (ENOSPC and the
+    like while writing), TimeoutExceededError, InterruptedRunError. After an error nothing that the engine
+    started still runs; what it wrote lies in the order's folder alone, which the caller removes.
+    """
+
+    name: EngineName
+    extension: str
+
+    def source_bytes(self, control: Control, scratch: Path) -> int:
+        """Size of the whole database now; also the cheap proof that it can be opened and read."""
+
+    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:
+        """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
+
+    def take(self, order: Order, control: Control) -> Artefact:
+        """Write a consistent copy of the scope. A pattern that matches no table is a SourceError."""
+
+
+class Prover(Protocol):
+    """Proves an artefact without its source: it works on any host that has the stock tools."""
+
+    name: EngineName
+
+    def prove_readable(self, artefact: Path, facts: Facts, scope: Scope, control: Control) -> None:
+        """Decode all of it and compare with the facts; ProofError says what is wrong. Leaves no file behind."""
+
+    def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:
+        """Shell lines that restore the artefact with stock tools alone."""

@@ -1,0 +1,108 @@
+"""The audit record."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCount:
+    """How many finished runs of one kind there are, and when the last of them ended."""
+
+    stage: Stage
+    policy: str
+    database: str
+    outcome: Outcome
+    code: str
+    count: int
+    last_finished: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotTotals:
+    """Of the snapshots of one database and policy whose files should be there.
+
+    ``by_proof``: how many have reached each level, or are ``damaged`` or ``missing``.
+    ``last_*``: of the newest one. ``newest_proven``, ``oldest_proven``: when they were taken.
+    """
+
+    database: str
+    policy: str
+    by_proof: Mapping[str, int]
+    total_bytes: int
+    last_bytes: int
+    last_source_bytes: int
+    newest_proven: datetime | None
+    oldest_proven: datetime | None
+
+
+class Register(Protocol):
+    """The audit record; each method is one transaction. Errors: RegisterError.
+
+    Methods that change something for good take the audit entry and write both or neither.
+    """
+
+    def start_run(self, run: Run) -> None:
+        """BusyError if the scheduled instant has had this attempt already (the uniqueness rule)."""
+
+    def name_artefact(self, run_id: str, path: str) -> None:
+        """Note what a run is about to commit."""
+
+    def finish_run(self, run: Run) -> None:
+        """Write outcome, code, reason, hint, note and snapshot; a finished run is not changed again."""
+
+    def open_runs(self) -> list[Run]: ...
+    def recent_runs(self, limit: int) -> list[Run]: ...
+    def runs_of_slot(self, stage: Stage, policy: str, database: str, slot: datetime) -> list[Run]: ...
+    def newest_run(
+        self, stage: Stage, policy: str, database: str, *, outcomes: Sequence[Outcome]
+    ) -> Run | None: ...
+    def last_seen(self) -> datetime | None:
+        """The newest time that any run knows."""
+
+    def run_counts(self) -> list[RunCount]: ...
+    def last_runs(self) -> list[Run]:
+        """The newest run that succeeded or failed, of each stage, policy and database."""
+
+    def snapshot_totals(self) -> list[SnapshotTotals]: ...
+    def pruned(self) -> dict[tuple[str, str], int]:
+        """(database, policy) → snapshots that were deleted."""
+
+    def add_snapshot(self, snapshot: Snapshot, entry: Entry) -> None: ...
+    def snapshots(self, *, database: str | None = None, policy: str | None = None) -> list[Snapshot]:
+        """Newest first, in every state."""
+
+    def snapshots_like(self, prefix: str) -> list[Snapshot]:
+        """Those whose id begins so."""
+
+    def snapshot_at(self, path: str) -> Snapshot | None: ...
+    def record_proof(
+        self,
+        snapshot: Snapshot,
+        *,
+        level: ProofLevel,
+        state: SnapshotState,
+        at: datetime,
+        run: str,
+        entry: Entry,
+    ) -> Snapshot: ...
+    def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None: ...
+    def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None: ...
+    def release(self, snapshot: Snapshot, entry: Entry) -> None:
+        """Release every hold in force on it."""
+
+    def append(self, entry: Entry) -> None: ...
+    def entries(self) -> list[Entry]: ...
+
+    def last_slot(self, policy: str, database: str) -> datetime | None:
+        """The newest scheduled instant that was dealt with."""
+
+    def record_slot(self, policy: str, database: str, slot: datetime, *, missed: int) -> None: ...
+    def missed_slots(self) -> dict[tuple[str, str], int]:
+        """(policy, database) → instants missed for good."""
+
+    def check(self) -> None:
+        """RegisterError unless it is sound and can be written."""

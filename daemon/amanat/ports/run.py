@@ -1,0 +1,71 @@
+"""What a run is steered and watched by: reins, progress, events, locks, scratch folders."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from amanat.domain.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far an engine is: bytes written, of how many if it is known, and the table being read."""
+
+    bytes_done: int
+    bytes_total: int | None = None
+    table: str = ""
+
+
+class Control(Protocol):
+    """The run's reins, handed to whatever takes long."""
+
+    def check(self) -> None:
+        """Raise TimeoutExceededError or InterruptedRunError if the run has to end now; call it often."""
+
+    def remaining(self) -> float:
+        """Seconds until the deadline (never negative; ``inf`` without one)."""
+
+    def progress(self, progress: Progress) -> None:
+        """Tell how far it is; cheap, may be called often."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past the deadline or a stop; then ``check``."""
+
+
+class Emit(Protocol):
+    """Tell the world that something happened; never raises, never blocks for long."""
+
+    def __call__(self, event: Event, /, **fields: object) -> None: ...
+
+
+class Locks(Protocol):
+    """Kernel locks; BusyError past the wait (seconds)."""
+
+    def database(self, name: str, control: Control, *, wait: float) -> AbstractContextManager[None]: ...
+    def slot(self, limit: int, control: Control, *, wait: float) -> AbstractContextManager[None]: ...
+    def run(self, run_id: str) -> AbstractContextManager[None]: ...
+    def is_alive(self, run_id: str) -> bool: ...
+    def forget(self, run_id: str) -> None: ...
+
+
+class Scratch(Protocol):
+    """Private folders for secrets files of runs."""
+
+    def folder(self, run_id: str) -> AbstractContextManager[Path]:
+        """Gone at the end with all that is in it."""
+
+    def runs(self) -> list[str]:
+        """Runs that have one, alive or dead."""
+
+    def sweep(self, run_id: str) -> None:
+        """Remove that of a dead run."""
+
+
+class Controls(Protocol):
+    """Makes the reins of a run; all of one process share the stop flag."""
+
+    def __call__(self, *, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
+        """``label`` goes with the progress that the run tells."""

@@ -1,0 +1,78 @@
+"""Where snapshots lie."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from amanat.domain.manifest import Companion, Manifest
+from amanat.ports.run import Control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lies in a store. All paths are relative to it.
+
+    ``units``: manifests by the path of their artefact. ``strays``: files that belong to no unit.
+    ``broken``: manifests that cannot be read, with the reason. ``present``: every file but manifests.
+    """
+
+    units: Mapping[str, Manifest]
+    strays: frozenset[str]
+    broken: Mapping[str, str]
+    present: frozenset[str]
+
+
+class Store(Protocol):
+    """Where snapshots lie; paths are relative, ``database/file``. Errors: StoreError, SpaceError."""
+
+    root: Path
+
+    def require(self) -> None:
+        """StoreError if it is missing or cannot be written."""
+
+    def staging(self, run_id: str) -> AbstractContextManager[Path]:
+        """A private folder on the store's own file system; gone at the end with all that is in it."""
+
+    def staged_runs(self) -> list[str]:
+        """Runs that left a staging folder behind (or are at work in it now)."""
+
+    def sweep(self, run_id: str) -> None:
+        """Remove the staging folder of a dead run."""
+
+    def is_free(self, path: str) -> bool:
+        """Whether nothing lies there; the caller holds the database's lock until it has committed."""
+
+    def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
+        """(bytes, SHA-256) of a staged file, which is on the disk (fsync) afterwards."""
+
+    def companion(self, name: str, staged: Path, control: Control) -> Companion:
+        """The same for a companion, under its final name."""
+
+    def reread(self, artefact: Path, control: Control) -> str:
+        """SHA-256 of the bytes as the disk gives them."""
+
+    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
+        """Move staged files into place and write the manifest last; atomic per file, durable at the end."""
+
+    def delete(self, path: str, companions: tuple[str, ...]) -> None:
+        """Manifest first, then the files; may be repeated after a crash."""
+
+    def path(self, relative: str) -> Path:
+        """StoreError if it would leave the store."""
+
+    def relative(self, path: Path) -> str | None:
+        """The store's form of a path that a person gave; None if it lies elsewhere."""
+
+    def read_manifest(self, path: str) -> Manifest:
+        """IntegrityError when it is missing or cannot be read."""
+
+    def survey(self) -> Found:
+        """All that lies in the store."""
+
+    def free_bytes(self) -> int:
+        """What may still be written."""
+
+    def hand_out(self, path: str, folder: Path) -> Path:
+        """Leave the artefact in another folder too, under its own name; never over a file that is there."""

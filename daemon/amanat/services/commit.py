@@ -1,0 +1,140 @@
+"""From a staged artefact to a snapshot that counts: bytes on the disk, proof, name, files, manifest, row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from amanat.domain import naming
+from amanat.domain.errors import StoreError
+from amanat.domain.events import Event
+from amanat.domain.manifest import Companion, Manifest
+from amanat.domain.model import Entry, EntryKind, Snapshot
+from amanat.ports import Artefact, Control, Engine, Ports
+from amanat.services import prove
+from amanat.services.request import Request
+from amanat.services.runs import new_id
+
+_MOST_OF_ONE_NAME = 10_000
+
+Companions = list[tuple[Companion, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What an engine left in staging, by which run, and when its instant was."""
+
+    engine: Engine
+    run: str
+    at: datetime
+    artefact: Artefact
+
+
+def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Snapshot:
+    """Prove the artefact in staging, then move it into place; the manifest, written last, makes it count.
+
+    The row names the path before any file is there, so that a crash leaves nothing that is not ours.
+    """
+    size, digest = ports.store.describe(taken.artefact.path, control)
+    _prove(ports, request, taken, digest, control)
+    path = _free_path(ports, request, _file_name(request, taken), taken.engine.extension)
+    companions = _companions(ports, taken.artefact, path, control)
+    snapshot = _snapshot(ports, request, taken, (path, size, digest), companions)
+    control.check()
+    ports.register.name_artefact(taken.run, path)
+    manifest = _manifest(ports, snapshot, taken.artefact, companions)
+    ports.store.commit(manifest, taken.artefact.path, {item.file: staged for item, staged in companions})
+    entry = Entry.about(snapshot, EntryKind.SNAPSHOT, at=snapshot.taken_at, by=snapshot.by, run=taken.run)
+    ports.register.add_snapshot(snapshot, entry)
+    ports.emit(Event.SNAPSHOT_COMMITTED, **request.label, snapshot=snapshot.id, path=path, size_bytes=size)
+    return snapshot
+
+
+def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: Control) -> None:
+    prove.prove(
+        ports,
+        taken.artefact.path,
+        engine=taken.engine.name,
+        sha256=sha256,
+        facts=taken.artefact.facts,
+        scope=request.effective_scope,
+        level=request.policy.proof,
+        control=control,
+    )
+
+
+def _snapshot(
+    ports: Ports,
+    request: Request,
+    taken: Taken,
+    file: tuple[str, int, str],
+    companions: Companions,
+) -> Snapshot:
+    path, size, digest = file
+    return Snapshot(
+        id=new_id(),
+        database=request.database.name,
+        engine=taken.engine.name,
+        environment=request.database.environment,
+        policy=request.policy.name,
+        name=naming.check_name(request.name),
+        purpose=request.purpose,
+        by=request.by,
+        scope=request.effective_scope,
+        path=path,
+        size_bytes=size,
+        source_bytes=taken.artefact.facts.source_bytes,
+        sha256=digest,
+        taken_at=taken.at,
+        scheduled_at=request.scheduled_at,
+        proof=request.policy.proof,
+        required_proof=request.policy.proof,
+        proof_at=ports.now(),
+        proof_run=taken.run,
+        companions=tuple(f"{request.database.name}/{item.file}" for item, _ in companions),
+    )
+
+
+def _manifest(ports: Ports, snapshot: Snapshot, artefact: Artefact, companions: Companions) -> Manifest:
+    file = snapshot.path.rsplit("/", 1)[-1]
+    return Manifest(
+        snapshot=snapshot,
+        facts=artefact.facts,
+        companions=tuple(item for item, _ in companions),
+        tools=artefact.tools,
+        archive_version=artefact.archive_version,
+        recipe=ports.prover_of(snapshot.engine).recipe(file, artefact.facts),
+        warnings=artefact.warnings,
+    )
+
+
+def _companions(ports: Ports, artefact: Artefact, path: str, control: Control) -> Companions:
+    file = path.rsplit("/", 1)[-1]
+    return [
+        (ports.store.companion(f"{file}{suffix}", staged, control), staged)
+        for suffix, staged in artefact.companions.items()
+    ]
+
+
+def _free_path(ports: Ports, request: Request, file_name: str, extension: str) -> str:
+    """Never one that a snapshot had before, so that a path in the register means one snapshot for ever."""
+    for number in range(1, _MOST_OF_ONE_NAME):
+        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{extension}"
+        if ports.store.is_free(path) and ports.register.snapshot_at(path) is None:
+            return path
+    raise StoreError(
+        f"{_MOST_OF_ONE_NAME} snapshots of {request.database.name} are named {file_name}",
+        hint="put {timestamp} into the policy's file_name",
+    )
+
+
+def _file_name(request: Request, taken: Taken) -> str:
+    return naming.render(
+        request.policy.file_name,
+        environment=request.database.environment,
+        database=request.database.name,
+        policy=request.policy.name,
+        name=naming.check_name(request.name),
+        taken_at=taken.at,
+        counts=taken.artefact.facts.counts,
+        version=request.version,
+    )
