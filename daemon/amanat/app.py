@@ -30,6 +30,7 @@ from amanat.host import clock, files
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
+from amanat.observability.progress import ProgressEvents
 from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
 from amanat.register.register import Register
 from amanat.services import document, due, hold, prune, reconcile, snapshot, verify
@@ -149,12 +150,15 @@ class App:
 
 
 def open_app(settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress | None = None) -> App:
-    """Open the register and put everything together; RegisterError when it cannot be opened."""
+    """Open the register and put everything together; RegisterError when it cannot be opened.
+
+    ``on_progress``: gets the progress of every run; without it, progress is told by events.
+    """
     stop = threading.Event()
     locks = Locks(settings.state / "locks")
 
     def controls(*, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
-        tell = (lambda progress: on_progress(label, progress)) if on_progress else None
+        tell = (lambda progress: on_progress(label, progress)) if on_progress else ProgressEvents(emit, label)
         return RunControl(timeout=timeout, stop=stop, on_progress=tell)
 
     ports = Ports(

@@ -13,7 +13,6 @@ from amanat.domain.model import Outcome
 from amanat.observability.redaction import redact
 
 _LEVELS = {
-    Event.RUN_PROGRESS: "debug",
     Event.RUN_RETRIED: "warning",
     Event.RUN_WARNING: "warning",
     Event.SNAPSHOT_DAMAGED: "error",
