@@ -38,7 +38,7 @@ FAULTS = {
         *changed("path: app.sqlite", "path: app.sqlite\n    path: b.sqlite", "path: b"),
         "stands twice",
     ),
-    "unknown key": (*changed("purpose: required", "purposes: required"), "unknown key; did you mean purpose?"),
+    "unknown key": (*changed("purpose: required", "purposes: required"), "unknown key (did you mean 'purpose'?)"),
     "bad cron": (*changed("15 2 * * *", "15 26 * * *"), "policies.nightly.schedule.cron"),
     "unknown zone": (*changed("timezone: UTC", "timezone: Asia/Bakuu"), "policies.nightly.schedule.timezone"),
     "negative keep": (*changed("last: 10", "last: -1"), "policies.nightly.keep.last: must be at least 1"),

@@ -1,5 +1,6 @@
 """The fault list's rows about PostgreSQL: server, role, pg_dump, retries and timeouts (see test_fault_list.py)."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -175,14 +176,31 @@ def test_a_pg_dump_that_claims_success_after_half(scene, tmp_path, postgres):
 
 
 def test_a_timeout_ends_all_that_pg_dump_started(scene, tmp_path, postgres):
+    """Also a child that is deaf to SIGTERM, and that child's child."""
     failing = Failing(scene.amanat)
-    script = f"sh -c 'trap \"\" TERM; sleep 300' & echo $! $$ > {tmp_path}/pids; wait"
-    folder = clients_with(tmp_path / "client", postgres.bin, pg_dump=script)
-    scene.write(client=folder, policy="timeout: 3s")
+    script = f"echo $$ > {tmp_path}/group; sh -c 'trap \"\" TERM; sleep 300; :' & wait"
+    scene.write(client=clients_with(tmp_path / "client", postgres.bin, pg_dump=script), policy="timeout: 3s")
+    amanat = scene.amanat
+    with amanat.started("snapshot", "app", "--policy=nightly") as command:
+        group = wait_for("pg_dump has started", lambda: (tmp_path / "group").exists() and group_of(tmp_path))
+        wait_for("its child and grandchild", lambda: len(alive_in(group)) == 3)
+        assert command.wait() == 3
+        assert alive_in(group) == []
+    failing.require_nothing_left()
     failing(Fault(says="took longer than 3s and was stopped", hint="raise the policy's timeout", code="timeout"))
-    pids = (tmp_path / "pids").read_text().split()
-    assert len(pids) == 2
-    assert not [pid for pid in pids if Path("/proc", pid).exists()]
+
+
+def group_of(folder):
+    return (folder / "group").read_text().strip()
+
+
+def alive_in(group):
+    """Processes of a process group that still run; who is dead but not yet buried (Z) does not count."""
+    fields = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields.append(path.read_text().rpartition(")")[2].split())
+    return [field for field in fields if field[2] == group and field[0] != "Z"]
 
 
 def test_a_dump_for_which_there_is_no_room(scene, postgres):
