@@ -277,7 +277,8 @@ def test_the_recipe_restores_over_a_database_in_use_yesterday(artefact, tmp_path
     assert rows(target, "SELECT count(*) FROM accounts") == [(ACCOUNTS,)]
     assert target.stat().st_mode & 0o777 == 0o640
     assert not target.with_name("app.sqlite-wal").exists()
-    assert rows(tmp_path / "app.sqlite.before", "SELECT name FROM sqlite_schema") == [("old",)]
+    (aside,) = tmp_path.glob("app.sqlite.before-*[0-9]")
+    assert rows(aside, "SELECT name FROM sqlite_schema") == [("old",)]
 
 
 def test_the_recipe_stops_at_a_wrong_hash(artefact):

@@ -177,17 +177,16 @@ def test_a_pg_dump_that_claims_success_after_half(scene, tmp_path, postgres):
 
 def test_a_timeout_ends_all_that_pg_dump_started(scene, tmp_path, postgres):
     """Also a child that is deaf to SIGTERM, and that child's child."""
-    failing = Failing(scene.amanat)
     script = f"echo $$ > {tmp_path}/group; sh -c 'trap \"\" TERM; sleep 300; :' & wait"
     scene.write(client=clients_with(tmp_path / "client", postgres.bin, pg_dump=script), policy="timeout: 3s")
-    amanat = scene.amanat
-    with amanat.started("snapshot", "app", "--policy=nightly") as command:
+    with scene.amanat.started("snapshot", "app", "--policy=nightly") as command:
         group = wait_for("pg_dump has started", lambda: (tmp_path / "group").exists() and group_of(tmp_path))
         wait_for("its child and grandchild", lambda: len(alive_in(group)) == 3)
         assert command.wait() == 3
         assert alive_in(group) == []
-    failing.require_nothing_left()
-    failing(Fault(says="took longer than 3s and was stopped", hint="raise the policy's timeout", code="timeout"))
+    fault = Fault(says="took longer than 3s and was stopped", hint="raise the policy's timeout", code="timeout")
+    Failing(scene.amanat)(fault)
+    assert alive_in(group_of(tmp_path)) == []
 
 
 def group_of(folder):

@@ -83,13 +83,30 @@ def test_an_interrupted_slot_is_due_again_as_a_further_attempt(workshop):
     )
 
 
+def skip(workshop, slot):
+    """As the timer does while the run before, of ``T0``, still goes."""
+    due.skip_overlap(workshop.app.ports, workshop.policy, workshop.database, slot)
+
+
 def test_an_overlap_is_a_skipped_row_and_never_a_second_one(workshop):
-    wake(workshop, T0)
     slot = T0 + timedelta(days=1)
-    for _ in range(2):
-        due.skip_overlap(workshop.app.ports, workshop.policy, workshop.database, slot)
-    assert outcomes(workshop)[1:] == [(Outcome.SKIPPED, 1, "overlap")]
+    skip(workshop, slot)
+    skip(workshop, slot)
+    wake(workshop, T0)
+    assert sorted(outcomes(workshop)) == [(Outcome.SKIPPED, 1, "overlap"), (Outcome.SUCCEEDED, 1, "")]
     assert wake(workshop, slot + timedelta(minutes=1)) is None
+
+
+def test_a_slot_skipped_for_a_run_that_was_interrupted_is_due_again(workshop):
+    slot = T0 + timedelta(days=1)
+    skip(workshop, slot)
+    workshop.app.stop.set()
+    with pytest.raises(InterruptedRunError):
+        wake(workshop, T0)
+    workshop.app.stop.clear()
+    taken = wake(workshop, slot + timedelta(minutes=1))
+    assert taken.scheduled_at == slot
+    assert (Outcome.SUCCEEDED, 2, "") in outcomes(workshop)
 
 
 def test_the_trigger_fires_at_each_jittered_instant_once():

@@ -28,7 +28,7 @@ def files() -> Iterator[tuple[Path, str]]:
     for path in _tracked():
         data = path.read_bytes()
         if b"\0" not in data:
-            yield path, data.decode()
+            yield path, data.decode(errors="replace")
 
 
 def documents() -> list[Path]:

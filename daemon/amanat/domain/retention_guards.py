@@ -44,10 +44,8 @@ def guard(
     """Every reason to refuse ``plan``; none, and it may be carried out.
 
     ``interval``: the longest regular pause between runs of the policy, None without schedule.
-    ``newest``: when the newest snapshot was taken before the run that prunes now (its own snapshot carries
-    the same clock and shows no jump); by default that of the plan.
-    ``last_seen``: the newest time the register knows. ``newest``: the time of the snapshot before the run
-    that just ended, which would hide a jump of the clock; None: of the newest one in the plan.
+    ``last_seen``: the newest time the register knows. ``newest``: when the newest snapshot was taken before
+    the run that prunes now, whose own carries the same clock and shows no jump; by default that of the plan.
     ``confirmed``: a plan id somebody agreed to; it answers ``too-many`` only.
     """
     require_aware(now, last_seen, newest)

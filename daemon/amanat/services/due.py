@@ -1,10 +1,11 @@
 """What a wake-up of the scheduler has to do for one policy and database."""
 
+import contextlib
 from datetime import datetime
 
 from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError
 from amanat.domain.events import Event
-from amanat.domain.model import Run, Snapshot, Stage
+from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Database, Policy
 from amanat.domain.schedule import Due, due
 from amanat.ports import Ports
@@ -53,9 +54,14 @@ def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Sna
 
 
 def _account(ports: Ports, policy: Policy, database: Database, now: Due) -> None:
-    """Every slot up to ``until`` is dealt with: run, made good by the run, or missed for good."""
+    """Every slot up to ``until`` is dealt with: run, made good by the run, or missed for good.
+
+    So are those that were skipped since the run was still going.
+    """
     assert now.until  # noqa: S101 - there was at least one slot
-    ports.register.record_slot(policy.name, database.name, now.until, missed=now.missed)
+    skip = ports.register.newest_run(Stage.SNAPSHOT, policy.name, database.name, outcomes=(Outcome.SKIPPED,))
+    until = max(now.until, skip.scheduled_at) if skip and skip.scheduled_at else now.until
+    ports.register.record_slot(policy.name, database.name, until, missed=now.missed)
     if now.missed:
         ports.emit(
             Event.SLOT_MISSED, policy=policy.name, database=database.name, missed=now.missed, capped=now.capped
@@ -63,7 +69,10 @@ def _account(ports: Ports, policy: Policy, database: Database, now: Due) -> None
 
 
 def skip_overlap(ports: Ports, policy: Policy, database: Database, slot: datetime) -> None:
-    """The run before is still going: record that this slot was skipped, so that it is counted and shown."""
+    """The run before is still going: record that this slot was skipped, so that it is counted and shown.
+
+    It is accounted for with that run: if that is interrupted, neither of the two has been served.
+    """
     run = Run(
         id=new_id(),
         stage=Stage.SNAPSHOT,
@@ -73,8 +82,5 @@ def skip_overlap(ports: Ports, policy: Policy, database: Database, slot: datetim
         scheduled_at=slot,
         started_at=ports.now(),
     )
-    try:
+    with contextlib.suppress(BusyError):  # that slot has its row already
         record_skip(ports, run, code="overlap", reason="the run before is still going")
-    except BusyError:
-        return  # that slot has its row already
-    ports.register.record_slot(policy.name, database.name, slot, missed=0)

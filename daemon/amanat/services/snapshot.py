@@ -15,6 +15,7 @@ from amanat.services.commit import Taken, commit
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, recorded
 
+_NOT_SERVED = (Outcome.INTERRUPTED, Outcome.SKIPPED)
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
 
 
@@ -41,13 +42,13 @@ def take(ports: Ports, request: Request) -> Snapshot:
 
 
 def _attempts_before(ports: Ports, request: Request) -> int:
-    """An interrupted run of the same instant is an attempt that was used up."""
+    """A run of the same instant that was interrupted or skipped is an attempt that was used up."""
     if request.scheduled_at is None:
         return 0
     earlier = ports.register.runs_of_slot(
         Stage.SNAPSHOT, request.policy.name, request.database.name, request.scheduled_at
     )
-    return len(earlier) if earlier and earlier[-1].outcome is Outcome.INTERRUPTED else 0
+    return len(earlier) if earlier and earlier[-1].outcome in _NOT_SERVED else 0
 
 
 def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:

@@ -33,16 +33,17 @@ class SqliteProver:
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
         file, manifest = shlex.quote(file_name), shlex.quote(f"{file_name}.manifest.json")
         uri = shlex.quote(f"file:{quote(file_name)}?immutable=1")
-        aside = 'test ! -e "$target$end" || mv "$target$end" "$target.before$end"'
-        rights = 'for same in chown chmod; do $same --reference="$target.before" "$target"; done'
+        aside = 'test ! -e "$target$end" || mv "$target$end" "$before$end"'
+        rights = 'for same in chown chmod; do $same --reference="$before" "$target"; done'
         return (
             "target=/path/to/the/application/database.sqlite  # write the real path here",
             f"sha256sum < {file} | cut -c -64 | grep -F -f - -- {manifest}  # must find the hash",
             f"sqlite3 {uri} 'PRAGMA quick_check'  # must print: ok",
             "# stop the application: nothing may have the database open from here on",
+            'before="$target.before-$(date +%Y%m%dT%H%M%S)"',
             f'for end in "" -wal -shm -journal; do {aside}; done',
             f'cp -- {file} "$target"',
-            f'if test -e "$target.before"; then {rights}; fi',
+            f'if test -e "$before"; then {rights}; fi',
             "# start the application",
         )
 

@@ -2,12 +2,12 @@
 
 import shutil
 import threading
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+import amanat
 from amanat.faces.cli import session
 
 if TYPE_CHECKING:
@@ -43,10 +43,16 @@ def _prepare() -> None:
         typer.echo(f"made the demo application's database {_DATABASE}")
     if not _POLICIES.exists():
         _POLICIES.parent.mkdir(exist_ok=True)
-        with resources.as_file(resources.files("amanat") / "config" / "policies.yaml") as shipped:
-            shutil.copyfile(shipped, _POLICIES)
+        shutil.copyfile(_shipped_policies(), _POLICIES)
         typer.echo(f"wrote {_POLICIES}")
     session.settings().store.mkdir(mode=0o700, exist_ok=True)
+
+
+def _shipped_policies() -> Path:
+    """Inside the installed package; in a checkout, where it lies in the project."""
+    package = Path(amanat.__file__).parent
+    installed = package / "config" / "policies.yaml"
+    return installed if installed.exists() else package.parents[1] / "config" / "policies.yaml"
 
 
 def _tell(app: "App") -> None:

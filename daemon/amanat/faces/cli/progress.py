@@ -1,17 +1,16 @@
-"""Progress of a run: a bar on a terminal, a plain line now and then elsewhere, an event in the daemon."""
+"""Progress of a run: a bar on a terminal, a plain line now and then elsewhere."""
 
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from amanat.domain.events import Event
 from amanat.domain.units import format_size
 from amanat.host import clock
 
 if TYPE_CHECKING:
     from amanat.app import OnProgress
-    from amanat.ports import Emit, Progress
+    from amanat.ports import Progress
 
 _LINE_EVERY_SECONDS = 5.0
 
@@ -26,19 +25,6 @@ def shown(*, silent: bool) -> "Iterator[OnProgress | None]":
             yield update
     else:
         yield _Lines()
-
-
-def logged(emit: "Emit") -> "OnProgress":
-    """For the daemon: an event for each database now and then."""
-    told: dict[str, float] = {}
-
-    def tell(label: Mapping[str, str], progress: "Progress") -> None:
-        now, database = clock.monotonic(), label.get("database", "")
-        if now - told.setdefault(database, now) >= _LINE_EVERY_SECONDS:
-            told[database] = now
-            emit(Event.RUN_PROGRESS, **label, **vars(progress))
-
-    return tell
 
 
 class _Lines:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amanat.domain.events import Event
-from amanat.faces.cli import progress
 
 if TYPE_CHECKING:
     from amanat.app import App, OnProgress
@@ -30,8 +29,7 @@ def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True) -> 
     from amanat.app import open_app
 
     loaded = settings()
-    emit = _Emit(loaded, quiet=quiet)
-    return open_app(loaded, emit=emit, on_progress=on_progress or (None if quiet else progress.logged(emit)))
+    return open_app(loaded, emit=_Emit(loaded, quiet=quiet), on_progress=on_progress)
 
 
 def stop_on_signals(stop: threading.Event) -> None:

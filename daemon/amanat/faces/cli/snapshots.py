@@ -132,7 +132,9 @@ def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
 def verify(
     reference: Reference,
     *,
-    level: Annotated[ProofLevel, typer.Option(help="How far to prove it.")] = ProofLevel.READABLE,
+    level: Annotated[
+        ProofLevel, typer.Option(help="How far to prove it: stored or readable.")
+    ] = ProofLevel.READABLE,
     by: output.By = "",
     wait: output.Wait = "10s",
     as_json: output.AsJson = False,
