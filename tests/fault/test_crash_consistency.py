@@ -7,7 +7,6 @@ no run is open; and the next command does its work.
 
 import hashlib
 import json
-from contextlib import closing
 
 import pytest
 

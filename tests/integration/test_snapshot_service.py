@@ -179,3 +179,17 @@ def test_a_document_that_cannot_be_written_is_told_and_harms_nothing(workshop):
     workshop.database.register_document.parent.parent.joinpath("docs").write_text("a file, not a folder")
     assert workshop.take().proven
     assert workshop.told(Event.DOCUMENT_FAILED)
+
+
+def test_waiting_for_the_lock_is_not_part_of_the_timeout(workshop):
+    """A run that waited as long as its timeout must still have all of it for its work."""
+    policy = replace(workshop.policy, timeout=timedelta(seconds=0.5))
+    control = workshop.app.ports.controls(timeout=None, label={})
+    taken = []
+    waiting = threading.Thread(target=lambda: taken.append(workshop.take(policy=policy, wait=10)))
+    with workshop.app.locks.database("app", control, wait=0):
+        waiting.start()
+        waiting.join(1.0)
+        assert taken == []
+    waiting.join(10)
+    assert taken[0].proven

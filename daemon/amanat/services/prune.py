@@ -71,8 +71,7 @@ def prune(
     done = []
     for planned in plans(ports, configuration, database=database):
         policy = configuration.policies.get(planned.policy) or _keep_all(planned.policy)
-        control = ports.controls(timeout=policy.timeout, label={})
-        with admitted(ports, _run(ports, policy.name, planned.database, by), control, wait=wait):
+        with admitted(ports, _run(ports, policy.name, planned.database, by), wait=wait):
             done.append(_carry_out(ports, policy, planned.database, by=by, confirmed=confirmed))
     return done
 

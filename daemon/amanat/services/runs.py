@@ -9,7 +9,7 @@ from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, Re
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run
 from amanat.domain.units import format_duration
-from amanat.ports import Control, Ports
+from amanat.ports import Ports
 
 
 def new_id() -> str:
@@ -27,8 +27,12 @@ class ActiveRun:
 
 
 @contextlib.contextmanager
-def admitted(ports: Ports, run: Run, control: Control, *, wait: float) -> Iterator[None]:
-    """Hold the database's lock and one of the host's places; not getting them is a ``skipped`` row."""
+def admitted(ports: Ports, run: Run, *, wait: float) -> Iterator[None]:
+    """Hold the database's lock and one of the host's places; not getting them is a ``skipped`` row.
+
+    ``wait``: seconds for each of the two; they are not part of the run's timeout.
+    """
+    control = ports.controls(timeout=None, label={})
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(ports.locks.database(run.database, control, wait=wait))

@@ -52,7 +52,6 @@ def _attempts_before(ports: Ports, request: Request) -> int:
 
 
 def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
-    control = ports.controls(timeout=request.policy.timeout, label=request.label)
     run = Run(
         id=new_id(),
         stage=Stage.SNAPSHOT,
@@ -64,10 +63,10 @@ def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
         database=request.database.name,
         policy=request.policy.name,
     )
-    with admitted(ports, run, control, wait=request.wait):
-        run = replace(run, started_at=ports.now())
+    with admitted(ports, run, wait=request.wait):
         before = _newest(ports, request)
-        with recorded(ports, run) as active:
+        with recorded(ports, replace(run, started_at=ports.now())) as active:
+            control = ports.controls(timeout=request.policy.timeout, label=request.label)
             snapshot = _produce(ports, request, active, control)
         prune.after_success(ports, request.policy, request.database.name, by=request.by, before=before)
     return snapshot

@@ -18,9 +18,6 @@ def verify(
     when the file is gone, and counts for nothing.
     """
     prove.require_available(level)
-    control = ports.controls(
-        timeout=policy.timeout, label={"database": snapshot.database, "policy": snapshot.policy}
-    )
     run = Run(
         id=new_id(),
         stage=Stage.VERIFY,
@@ -30,7 +27,9 @@ def verify(
         started_at=ports.now(),
         snapshot=snapshot.id,
     )
-    with admitted(ports, run, control, wait=wait), recorded(ports, run) as active:
+    with admitted(ports, run, wait=wait), recorded(ports, run) as active:
+        label = {"database": snapshot.database, "policy": snapshot.policy}
+        control = ports.controls(timeout=policy.timeout, label=label)
         active.snapshot = snapshot.id
         try:
             _prove(ports, snapshot, level, control)
