@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -114,9 +113,7 @@ def test_from_another_folder_with_places_of_its_own(app, store, tmp_path):
     ]
     assert (elsewhere / "state" / "register.sqlite").exists()
     assert not any(store.iterdir())
-    link = elsewhere / "backup"
-    link.mkdir()
-    app.taken("second", cwd=link, script="../../atis/backend/backup-database.sh")
+    app.taken("second", cwd=elsewhere / "kept", script="../../atis/backend/backup-database.sh")
     assert [snapshot["name"] for snapshot in stored(store)] == ["second"]
 
 
@@ -191,7 +188,7 @@ def test_a_failure_says_why_passes_its_code_and_leaves_nothing(app, store, args,
 
 
 def test_a_missing_database_or_env_file(app, store):
-    shutil.move(app.database / "database.sqlite", app.project / "gone")
+    (app.database / "database.sqlite").unlink()
     done = app.run("nightly")
     assert (done.returncode, app.left()) == (3, [])
     assert f"{app.database / 'database.sqlite'} does not exist" in done.stderr

@@ -1,5 +1,6 @@
 """The store as a folder: commit with the manifest last, no path leaves it, strangers are told apart."""
 
+import itertools
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ import pytest
 from amanat.domain.errors import IntegrityError, SpaceError, StoreError
 from amanat.domain.manifest import Manifest, decode, encode
 from amanat.domain.model import Facts, Scope
+from amanat.host import files
 from amanat.host.control import RunControl
 from amanat.store.local import LocalStore
 from tests.support.snapshots import snapshot
@@ -80,15 +82,21 @@ def test_a_path_is_taken_by_a_file_or_a_manifest_or_a_dangling_link(store):
     assert not store.is_free("atis/c.sqlite")
 
 
-def test_a_commit_that_fails_takes_its_files_back(store, monkeypatch):
-    monkeypatch.setattr("amanat.store.local.files.replace_text", _full)
+@pytest.mark.parametrize("good_syncs", [0, 1])
+def test_a_commit_that_fails_takes_its_files_back(store, monkeypatch, good_syncs):
+    """Before and after the manifest is in place."""
+    syncs = itertools.count()
+    sync = files.sync
+
+    def failing(path):
+        if path == store.root / "atis" and next(syncs) == good_syncs:
+            raise OSError(28, "No space left on device")
+        sync(path)
+
+    monkeypatch.setattr(files, "sync", failing)
     with pytest.raises(SpaceError, match="cannot be put into place"):
         commit(store)
     assert list((store.root / "atis").iterdir()) == []
-
-
-def _full(*_args, **_kwargs):
-    raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "atis/../../x", "a/b/c", "x", "", "atis/.."])

@@ -51,9 +51,10 @@ def sync(path: Path) -> None:
 def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write ``text`` so that a reader sees the old file or the whole new one, also after a power cut.
 
-    ``mode`` holds whatever the umask is.
+    ``mode`` holds whatever the umask is. The caller sees to it that nobody else replaces ``path`` meanwhile;
+    what a crash leaves beside it, the next call replaces.
     """
-    beside = _beside(path)
+    beside = path.with_name(f".{path.name}.tmp")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - takes a descriptor
@@ -70,7 +71,7 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 def copy(source: Path, target: Path) -> None:
     """Copy the bytes, private (0600) and synced; ``target`` appears whole or not at all."""
-    beside = _beside(target)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         shutil.copyfile(source, beside)
@@ -92,11 +93,6 @@ def sha256(path: Path, control: Control, *, from_disk: bool = False) -> str:
             control.check()
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _beside(path: Path) -> Path:
-    """A name for what is to be renamed to ``path``."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def free_bytes(folder: Path) -> int:

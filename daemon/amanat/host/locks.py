@@ -19,6 +19,7 @@ class Locks:
 
     ``daemon``: one daemon a folder. ``database``: one run at a time on a database. ``slot``: at most
     ``limit`` runs at once on the host. ``run``: held while a run lives, so that others can tell.
+    ``documents``: who holds it reads the register and writes what people read, so that the newest text stays.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,6 +51,12 @@ class Locks:
         """One of ``limit`` places; BusyError after ``wait`` seconds."""
         paths = [self._path(f"slot-{number}") for number in range(limit)]
         with _held(_wait_for(paths, control, wait, "the limit of runs at once")):
+            yield
+
+    @contextlib.contextmanager
+    def documents(self, control: Control, *, wait: float) -> Iterator[None]:
+        """BusyError after ``wait`` seconds."""
+        with _held(_wait_for([self._path("documents")], control, wait, "documents")):
             yield
 
     @contextlib.contextmanager

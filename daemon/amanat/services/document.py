@@ -20,15 +20,18 @@ Written by Amanat after each change; edits are overwritten. Times are UTC.
 | Date and time | By whom | Purpose | Environment | Scope | File | Size | Proof |
 | --- | --- | --- | --- | --- | --- | ---: | --- |
 """
+_WAIT_SECONDS = 10.0
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def update(ports: Ports, configuration: Configuration) -> None:
     """Render every configured document; one that cannot be written is told, and harms nothing else."""
+    control = ports.controls(timeout=None, label={})
     for path, databases in _documents(configuration).items():
-        rows = [row for row in ports.register.snapshots() if row.database in databases]
         try:
-            ports.write_document(path, render(rows))
+            with ports.locks.documents(control, wait=_WAIT_SECONDS):
+                rows = [row for row in ports.register.snapshots() if row.database in databases]
+                ports.write_document(path, render(rows))
         except AmanatError as exc:
             ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -32,9 +33,8 @@ class LocalStore:
             )
         with files.explained(f"store {self.root} cannot be written"):
             (self.root / _STAGING).mkdir(mode=0o700, exist_ok=True)
-            probe = self.root / _STAGING / f".probe-{os.getpid()}"
-            probe.touch(mode=0o600)
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root / _STAGING):
+                pass  # it could be made; without a name, so that no crash leaves it behind
 
     @contextlib.contextmanager
     def staging(self, run_id: str) -> Iterator[Path]:
@@ -58,25 +58,30 @@ class LocalStore:
         """Whether neither a file nor a manifest lies there; makes the database's folder."""
         target = self.path(path)
         with files.explained(f"store folder {target.parent}"):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
+            if not target.parent.is_dir():
+                target.parent.mkdir(mode=0o700)
+                files.sync(self.root)
             return not (os.path.lexists(target) or os.path.lexists(_manifest_path(target)))
 
     def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
-        """Rename companions and artefact into place, then write the manifest: the commit mark.
+        """Rename companions and artefact into place, and the manifest last: the commit mark.
 
         ``companions``: final file name → staged file. All staged files have been synced by the caller.
         """
         target = self.path(manifest.snapshot.path)
+        mark = _manifest_path(artefact)
         with files.explained(f"snapshot {target} cannot be put into place"):
+            text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False)
+            files.replace_text(mark, text + "\n")
             try:
                 for name, staged in companions.items():
                     staged.rename(target.with_name(name))
                 artefact.rename(target)
                 files.sync(target.parent)
-                text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False)
-                files.replace_text(_manifest_path(target), text + "\n")
+                mark.rename(_manifest_path(target))
+                files.sync(target.parent)
             except BaseException:
-                for name in (target.name, *companions):
+                for name in (_manifest_path(target).name, target.name, *companions):
                     target.with_name(name).unlink(missing_ok=True)
                 raise
 
