@@ -3,7 +3,7 @@
 import contextlib
 from datetime import datetime
 
-from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError
+from amanat.domain.errors import BusyError, InterruptedRunError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Database, Policy
@@ -46,7 +46,7 @@ def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Sna
         taken = snapshot.take(ports, request)
     except InterruptedRunError:
         raise
-    except AmanatError:
+    except Exception:
         _account(ports, policy, database, now)
         raise
     _account(ports, policy, database, now)

@@ -88,16 +88,24 @@ def _finish(ports: Ports, active: ActiveRun, ending: dict[str, object]) -> None:
     )
 
 
-def _ending(exc: BaseException) -> dict[str, object]:
+def outcome_of(exc: BaseException) -> Outcome:
+    """How a run ends that raised this."""
     if isinstance(exc, RefusedError):
-        return {"outcome": Outcome.REFUSED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
-    if isinstance(exc, InterruptedRunError):
-        return {"outcome": Outcome.INTERRUPTED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
+        return Outcome.REFUSED
+    if isinstance(exc, BusyError):
+        return Outcome.SKIPPED
+    if isinstance(exc, InterruptedRunError) or not isinstance(exc, Exception):
+        return Outcome.INTERRUPTED
+    return Outcome.FAILED
+
+
+def _ending(exc: BaseException) -> dict[str, object]:
+    outcome = outcome_of(exc)
     if isinstance(exc, AmanatError):
-        return {"outcome": Outcome.FAILED, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
+        return {"outcome": outcome, "code": exc.kind, "reason": exc.message, "hint": exc.hint}
     if isinstance(exc, Exception):
-        return {"outcome": Outcome.FAILED, "code": "bug", "reason": repr(exc), "hint": "please report it"}
-    return {"outcome": Outcome.INTERRUPTED, "code": "interrupted", "reason": type(exc).__name__}
+        return {"outcome": outcome, "code": "bug", "reason": repr(exc), "hint": "please report it"}
+    return {"outcome": outcome, "code": "interrupted", "reason": type(exc).__name__}
 
 
 def _label(run: Run) -> dict[str, object]:

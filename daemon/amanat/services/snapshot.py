@@ -13,7 +13,7 @@ from amanat.ports import Control, Engine, Order, Ports
 from amanat.services import prune
 from amanat.services.commit import Taken, commit
 from amanat.services.request import Request, require_usable
-from amanat.services.runs import ActiveRun, admitted, new_id, recorded
+from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
 _NOT_SERVED = (Outcome.INTERRUPTED, Outcome.SKIPPED)
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
@@ -128,6 +128,6 @@ def _failure(ports: Ports, request: Request, exc: AmanatError) -> Entry:
         policy=request.policy.name,
         purpose=request.purpose,
         scope=request.effective_scope.describe(),
-        outcome=Outcome.FAILED,
+        outcome=outcome_of(exc),
         detail=exc.message,
     )

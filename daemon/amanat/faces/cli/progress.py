@@ -49,7 +49,7 @@ def _bar() -> "Iterator[OnProgress]":
     columns = (
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
-        rich_progress.DownloadColumn(binary_units=True),
+        rich_progress.DownloadColumn(),
         rich_progress.TransferSpeedColumn(),
         rich_progress.TextColumn("{task.fields[table]}"),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from amanat.app import App
@@ -45,7 +46,8 @@ class Scheduler:
 
     def drain(self) -> None:
         """Start no more runs, wait for those that go on, and end; the loop beats until they have ended."""
-        self.apply(Configuration())
+        for job in self._jobs():
+            self._scheduler.remove_job(job)
         with self._idle:
             self._idle.wait_for(lambda: self._active == 0)
         self._scheduler.shutdown(wait=True)
@@ -53,7 +55,7 @@ class Scheduler:
     def apply(self, configuration: Configuration) -> None:
         """Make the jobs those of ``configuration``; a job whose schedule is the same keeps its timing."""
         wanted = {_job_id(policy, database): (policy, database) for policy, database in configuration.scheduled()}
-        current = {job.id: job for job in self._scheduler.get_jobs() if job.id != _HEARTBEAT}
+        current = self._jobs()
         for job_id in current.keys() - wanted.keys():
             self._scheduler.remove_job(job_id)
             self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change="removed")
@@ -61,6 +63,9 @@ class Scheduler:
             job = current.get(job_id)
             if job is None or job.trigger.schedule != policy.schedule:
                 self._add(job_id, policy, database, change="changed" if job else "added")
+
+    def _jobs(self) -> dict[str, Job]:
+        return {job.id: job for job in self._scheduler.get_jobs() if job.id != _HEARTBEAT}
 
     def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
         """Runs at once too: what is due then, if anything, the register knows."""
