@@ -4,6 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := .venv/.installed
 LOCK := requirements.lock
+# for servers: the same versions, without what development needs
+RUNTIME_LOCK := requirements.runtime.lock
+COMPILE = env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
+  --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 # promtool; a real systemd and its analysers; libraries of the PostgreSQL wheels; stock restore tools; faults
 TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 \
   sqlite3 strace git
@@ -28,10 +33,8 @@ unit: $(ACTIVE)
 	$(BIN)/python -m pytest tests/unit tests/property
 
 lock: $(ACTIVE)
-	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile \
-	  --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host \
-	  --output-file $(LOCK) pyproject.toml
+	$(COMPILE) --extra dev --output-file $(LOCK) pyproject.toml
+	$(COMPILE) --constraint $(LOCK) --output-file $(RUNTIME_LOCK) pyproject.toml
 
 wheel: $(ACTIVE)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -5,6 +5,7 @@ Adapters are imported when they are needed: a command that lists must not pay fo
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError, NotFoundError
+from amanat.domain.events import Event
 from amanat.domain.model import EngineName, ProofLevel, Snapshot
 from amanat.domain.policy import (
     MANUAL,
@@ -32,8 +34,9 @@ from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
 from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
+from amanat.register import connection as register_file
 from amanat.register.register import Register
-from amanat.services import document, due, hold, prune, reconcile, snapshot, verify
+from amanat.services import document, due, hold, losses, prune, reconcile, snapshot, verify
 from amanat.services.request import Request
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
@@ -97,9 +100,8 @@ class App:
             return due.run_due(self.ports, policy, database)
 
     def verify(self, found: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
-        policy = self.configuration.policies.get(found.policy, MANUAL)
         with self._documented():
-            return verify.verify(self.ports, found, level=level, by=by, wait=wait, policy=policy)
+            return verify.verify(self.ports, found, level=level, by=by, wait=wait)
 
     def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> list[prune.Pruning]:
         with self._documented():
@@ -119,9 +121,18 @@ class App:
         with self._documented():
             return reconcile.reconcile(self.ports, by=by)
 
+    def record_losses(self, *, by: str) -> None:
+        with self._documented():
+            losses.record(self.ports, self.ports.register.snapshots(), by=by)
+
     @contextlib.contextmanager
     def _documented(self) -> Iterator[None]:
-        configuration = self.configuration
+        """A policy file that is wrong must not stop a hold or a proof in the middle of an incident."""
+        try:
+            configuration = self.configuration
+        except ConfigurationError as exc:
+            self.ports.emit(Event.DOCUMENT_FAILED, reason=exc.message, hint=exc.hint)
+            configuration = Configuration()
         try:
             yield
         finally:
@@ -149,11 +160,17 @@ class App:
         )
 
 
-def open_app(settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress | None = None) -> App:
+def open_app(
+    settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress | None = None, create: bool = True
+) -> App:
     """Open the register and put everything together; RegisterError when it cannot be opened.
 
     ``on_progress``: gets the progress of every run; without it, progress is told by events.
+    ``create``: make the register if there is none; otherwise that is an error, for who only looks.
     """
+    _require_own(settings.state, settings.store)
+    if not create:
+        register_file.require(settings.state)
     stop = threading.Event()
     locks = Locks(settings.state / "locks")
 
@@ -178,13 +195,25 @@ def open_app(settings: ServiceSettings, *, emit: Emit, on_progress: OnProgress |
     return app
 
 
-def load_configuration(settings: ServiceSettings) -> Configuration:
-    """The policy file; without one at the default place, an empty configuration."""
-    from amanat.settings import policies
+def _require_own(*folders: Path) -> None:
+    """Root would leave files there that the service's own user cannot read."""
+    for folder in folders:
+        if os.geteuid() == 0 and folder.is_dir() and folder.stat().st_uid != 0:
+            owner = folder.owner()
+            raise ConfigurationError(
+                f"{folder} belongs to {owner}, and this is root",
+                hint=f"run it as {owner}: sudo -u {owner} amanat …",
+            )
 
-    if not settings.policies.exists() and "policies" not in settings.model_fields_set:
-        return Configuration()
-    return policies.load(settings.policies)
+
+def load_configuration(settings: ServiceSettings, *, required: bool = False) -> Configuration:
+    """The policy file; without one at the default place an empty configuration, unless it is ``required``."""
+    from amanat.settings import policies
+    from amanat.settings.service import is_there
+
+    if required or "policies" in settings.model_fields_set or is_there(settings.policies):
+        return policies.load(settings.policies)
+    return Configuration()
 
 
 def engine_of(database: Database) -> Engine:

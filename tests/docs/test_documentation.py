@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from amanat.domain.retention import decide, floors_of
 from amanat.faces.cli.main import cli
 from amanat.observability import logs, metrics
 from amanat.settings import models, policies
-from tests.support.documents import ROOT, blocks, documents, files, rows
+from tests.support.documents import ROOT, blocks, documents, files, marked, rows
 from tests.support.snapshots import snapshot
 from tools import reference
 
@@ -205,4 +206,20 @@ def test_no_file_names_this_machine_or_a_package_registry() -> None:
         if word in text
     ]
     assert not found
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+    for lock in ROOT.glob("requirements*.lock"):
+        assert "://" not in lock.read_text(), lock.name
+
+
+def test_a_server_gets_the_versions_that_are_tested() -> None:
+    tested, runtime = (_locked(name) for name in ("requirements.lock", "requirements.runtime.lock"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.split(r"[\[<>=]", line)[0] for line in project["dependencies"]} <= runtime.keys()
+    assert runtime.items() < tested.items()
+
+
+def _locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_service_is_installed_with_the_first_policy_of_the_readme() -> None:
+    assert marked(ROOT / "README.md", "policy") in (ROOT / "deploy/systemd/README.md").read_text()

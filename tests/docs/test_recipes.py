@@ -150,7 +150,7 @@ def production(postgres: Postgres) -> Iterator[Postgres]:
     try:
         yield postgres
     finally:
-        for name in ("atis", "atis_before", "atis_restored"):
+        for name in ("atis", "atis_before", "atis_part", "atis_restored"):
             postgres.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         for role in ("amanat", "app"):
             postgres.psql(f"DROP ROLE IF EXISTS {role}")
@@ -168,7 +168,7 @@ def test_the_first_policy_of_a_postgresql_host_and_its_restores(production: Post
     snapshot = take(amanat, "atis")
     before = production.psql(ALL_ROWS, "atis")
 
-    def type_out(path: Path, mark: str) -> str:
+    def type_out(path: Path, mark: str, snapshot: Path = snapshot) -> str:
         recipe = placed(marked(path, f"run: {mark}"), cd=snapshot.parent, snapshot=snapshot.name)
         return shell(SUDO + recipe, tmp_path, **env)
 
@@ -184,6 +184,12 @@ def test_the_first_policy_of_a_postgresql_host_and_its_restores(production: Post
     production.psql("DELETE FROM users WHERE id = 501", "atis")
     assert production.psql(ALL_ROWS, "atis") == before
     assert production.psql("SELECT indexdef FROM pg_indexes WHERE indexname = 'users_phone_index'", "atis")
+
+    part = amanat.json("snapshot", "atis", "--tables=surveys")
+    type_out(BY_HAND, "postgresql-part", amanat.store / part["path"])
+    assert production.psql("SELECT count(*) FROM surveys", "atis_part") == "100"
+    keys = "SELECT contype FROM pg_constraint WHERE conrelid = 'surveys'::regclass"
+    assert production.psql(keys, "atis_part") == "p", "the foreign key leads out of the part"
 
     production.psql("DROP DATABASE atis WITH (FORCE)")
     production.psql("DROP ROLE app")  # as on a server that has never heard of it

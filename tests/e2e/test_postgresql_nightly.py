@@ -116,12 +116,8 @@ def apply_globals(bank: Bank, snapshot: dict) -> None:
     (file,) = snapshot["companions"]
     path = bank.amanat.store / file
     assert "PASSWORD" not in path.read_text().upper()
-    done = subprocess.run(
-        [bank.fresh.bin / "psql", "-X", *bank.fresh.where, "-d", "postgres", "-f", path],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [bank.fresh.bin / "psql", "-X", *bank.fresh.where, "-d", "postgres"]
+    done = subprocess.run(command, input=path.read_text(), capture_output=True, text=True, check=True)
     errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
     assert all("already exists" in line for line in errors), errors
 

@@ -15,6 +15,7 @@ from amanat.domain.model import Scope
 from amanat.engines.postgresql import PostgresqlProver
 from amanat.host.control import RunControl
 from tests.contract.engine_contract import make_order
+from tests.support.postgres_plugin import Postgres
 from tests.support.postgres_subject import clients_with, engine_for
 
 pytestmark = pytest.mark.fault
@@ -117,6 +118,32 @@ def test_a_wrong_password(postgres_tcp, tmp_path, control, password, hint):
     assert hint in error.hint
     assert not error.transient
     assert "wr0ng" not in str(error)
+    assert "pgpass" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    ["ALTER ROLE {role} SET lo_compat_privileges = on", "GRANT SELECT ON LARGE OBJECT 4711 TO {role}"],
+    ids=["all", "one"],
+)
+@pytest.mark.parametrize("major", [15, 18])
+def test_a_large_object_that_may_not_be_read(postgres_workspace, tmp_path, control, major, grant):
+    """pg_read_all_data does not cover them; each remedy of the hint helps."""
+    postgres = Postgres(postgres_workspace.server(major))
+    try:
+        role = postgres.role("IN ROLE pg_read_all_data")
+        database = postgres.database(sql=f"{TABLES} SELECT lo_from_bytea(4711, 'picture')")
+        engine = engine_for(postgres, {**database, "user": role})
+        error = failing(SourceError, engine, tmp_path, control)
+        assert "permission denied for large object 4711" in error.message
+        assert grant.partition("{")[0].partition(" 4711")[0] in error.hint
+        postgres.psql(grant.format(role=role), database["dbname"])
+        again = tmp_path / "again"
+        again.mkdir()
+        assert engine.take(make_order(again), control).facts.tables
+        postgres.psql(f"DROP OWNED BY {role}", database["dbname"])
+    finally:
+        postgres.close()
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,15 @@ def test_the_trigger_goes_on_across_the_autumn_change():
         datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
         datetime(2026, 10, 26, 1, 30, tzinfo=UTC),
     )
+
+
+def test_a_changed_schedule_holds_from_now_on(workshop):
+    """02:15 ran; at 05:00 it is moved to 02:30: today's 02:30 is neither run nor missed."""
+    wake(workshop, T0)
+    workshop.policy = replace(workshop.policy, schedule=replace(NIGHTLY, cron="30 2 * * *"))
+    workshop.now = T0 + timedelta(hours=3)
+    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database)
+    assert workshop.app.run_due(workshop.policy, workshop.database) is None
+    taken = wake(workshop, T0 + timedelta(days=1, minutes=15))
+    assert taken.scheduled_at == T0 + timedelta(days=1, minutes=15)
+    assert state(workshop)[1] == 0

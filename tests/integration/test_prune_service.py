@@ -5,7 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from amanat.domain.errors import SourceError
+from amanat.domain.errors import SourceError, StoreError
+from amanat.domain.events import Event
 from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import KeepRules
 from amanat.services import prune, reconcile
@@ -141,3 +142,41 @@ def _expected(good: list[date]) -> set[date]:
         | newest_of_each(lambda day: day.isocalendar()[:2], 4)
         | newest_of_each(lambda day: (day.year, day.month), 12)
     )
+
+
+def test_a_file_that_somebody_removed_keeps_no_other_from_being_kept(workshop):
+    workshop.policy = replace(workshop.policy, keep=KeepRules(last=1))
+    workshop.configure(replace(workshop.policy, keep=KeepRules(last=5)))
+    one = workshop.take(policy=replace(workshop.policy, keep=KeepRules(last=5)))
+    workshop.now += timedelta(days=1)
+    other = workshop.take(policy=replace(workshop.policy, keep=KeepRules(last=5)))
+    (workshop.store / other.path).unlink()
+    workshop.configure(workshop.policy)
+    (planned,) = prune.plans(workshop.app.ports, workshop.app.configuration, database="app")
+    assert [item.id for item in planned.plan.keep] == [one.id]
+    workshop.app.prune(database=None, by="aysel", confirmed="", wait=0)
+    assert [item.id for item in present(workshop)] == [one.id]
+    assert [fields["snapshot"] for fields in workshop.told(Event.SNAPSHOT_LOST)] == [other.id]
+
+
+def test_a_loss_is_recorded_once_and_taken_back_when_the_files_are_back(workshop):
+    taken = workshop.take()
+    manifest = workshop.store / f"{taken.path}.manifest.json"
+    aside = manifest.rename(workshop.store.parent / "aside")
+    for _ in range(2):
+        workshop.app.record_losses(by="scheduler")
+    assert len(workshop.told(Event.SNAPSHOT_LOST)) == 1
+    assert present(workshop) == []
+    aside.rename(manifest)
+    workshop.app.record_losses(by="scheduler")
+    assert [item.id for item in present(workshop)] == [taken.id]
+    kinds = [(entry.kind, entry.outcome) for entry in workshop.app.ports.register.entries()]
+    assert kinds[1:] == [("loss", "failed"), ("adoption", "succeeded")]
+
+
+def test_a_store_that_is_not_mounted_is_no_loss(workshop):
+    workshop.take()
+    workshop.store.rename(workshop.store.with_name("unmounted"))
+    with pytest.raises(StoreError, match="is missing"):
+        workshop.app.record_losses(by="scheduler")
+    assert len(present(workshop)) == 1

@@ -9,7 +9,8 @@ import pytest
 from amanat.domain.errors import BusyError, ConfigurationError, IntegrityError, SourceError, SpaceError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, ProofLevel, Scope, SnapshotState, Stage
-from amanat.domain.policy import Retry
+from amanat.domain.policy import MANUAL, Retry
+from amanat.services import find
 from tests.support.workshop import T0, workshop
 
 __all__ = ["workshop"]
@@ -152,10 +153,10 @@ def test_counts_in_the_file_name_are_the_snapshots_own(workshop):
 
 
 def test_the_scope_of_the_request_wins_and_is_registered(workshop):
-    taken = workshop.take(scope=Scope(tables=("use*",)))
+    taken = workshop.take(policy=MANUAL, scope=Scope(tables=("use*",)))
     assert taken.scope.describe() == "tables: use*"
     with pytest.raises(SourceError, match="surveys"):
-        workshop.take(scope=Scope(tables=("surveys",)))
+        workshop.take(policy=MANUAL, scope=Scope(tables=("surveys",)))
 
 
 def test_verify_raises_the_level_and_finds_damage(workshop):
@@ -193,3 +194,18 @@ def test_waiting_for_the_lock_is_not_part_of_the_timeout(workshop):
         assert taken == []
     waiting.join(10)
     assert taken[0].proven
+
+
+def test_chosen_tables_cannot_stand_for_a_policys_snapshot(workshop):
+    with pytest.raises(ConfigurationError, match="cannot go under policy nightly"):
+        workshop.take(scope=Scope(tables=("users",)))
+    assert runs(workshop) == []
+
+
+def test_latest_means_the_whole_database_where_there_is_one(workshop):
+    whole = workshop.take()
+    workshop.now += timedelta(hours=1)
+    part = workshop.take(policy=MANUAL, scope=Scope(tables=("users",)))
+    ports = workshop.app.ports
+    assert find.snapshot(ports, "latest:app").id == whole.id
+    assert find.snapshot(ports, "latest:app:manual").id == part.id

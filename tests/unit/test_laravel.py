@@ -176,7 +176,7 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_no_env_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"\.env cannot be read: No such file") as caught:
         laravel.resolve(tmp_path)
-    assert "daemon's user" in caught.value.hint
+    assert "user of amanat" in caught.value.hint
 
 
 def test_env_file_in_another_encoding(tmp_path: Path) -> None:

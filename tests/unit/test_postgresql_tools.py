@@ -129,6 +129,16 @@ def test_which_failures_are_worth_another_try(text, transient):
     assert error.hint
 
 
+def test_a_wrong_password_names_no_file_of_ours():
+    """libpq's words where a passfile was given; one that the connection names itself stays."""
+    said = 'FATAL:  password authentication failed for user "a"\npassword retrieved from file "{}"'
+    ours = source_error("it", said.format("/var/lib/amanat/scratch/x/pgpass"), "28P01")
+    assert ours.message == 'it: FATAL: password authentication failed for user "a"'
+    assert "policy file" in ours.hint
+    assert ".env" in ours.hint
+    assert "/etc/atis/.pgpass" in source_error("it", said.format("/etc/atis/.pgpass")).message
+
+
 @pytest.mark.parametrize(("state", "transient"), [("57P03", True), ("08006", True), ("28P01", False)])
 def test_states_tell_where_the_text_is_in_another_language(state, transient):
     assert source_error("es", "Fehler", state).transient is transient

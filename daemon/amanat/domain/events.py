@@ -13,6 +13,7 @@ class Event(StrEnum):
     RUN_WARNING = "run.warning"
     SNAPSHOT_COMMITTED = "snapshot.committed"
     SNAPSHOT_DAMAGED = "snapshot.damaged"
+    SNAPSHOT_LOST = "snapshot.lost"
     SNAPSHOT_DELETED = "snapshot.deleted"
     RETENTION_REFUSED = "retention.refused"
     RECONCILE_ACTED = "reconcile.acted"

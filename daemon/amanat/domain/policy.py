@@ -126,6 +126,11 @@ class Configuration:
             for name in policy.databases
         )
 
+    def uncovered(self) -> list[str]:
+        """Databases that no policy names."""
+        covered = {name for policy in self.policies.values() for name in policy.databases}
+        return [name for name in self.databases if name not in covered]
+
     def pairs(self) -> tuple[tuple[Policy, Database], ...]:
         """Every (policy, database) the configuration names, scheduled or not."""
         return tuple(

@@ -90,9 +90,14 @@ def decide(
 
 
 def floors_of(snapshots: Iterable[Snapshot], now: datetime) -> Mapping[str, str]:
-    """Of all snapshots of one database, whatever their policy: the one that must never go."""
+    """Of all snapshots of one database, whatever their policy: those that must never go.
+
+    The newest proven one, and the newest that holds the whole database: a part does not stand for it.
+    """
     counted = newest_first(snapshot for snapshot in snapshots if _counts(snapshot, now))
-    return {snapshot.id: "newest proven of the database" for snapshot in counted[:1]}
+    whole = [snapshot for snapshot in counted if snapshot.scope.is_whole]
+    floors = {snapshot.id: "newest proven of the whole database" for snapshot in whole[:1]}
+    return floors | {snapshot.id: "newest proven of the database" for snapshot in counted[:1]}
 
 
 def newest_first(snapshots: Iterable[Snapshot]) -> list[Snapshot]:

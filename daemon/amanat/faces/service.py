@@ -14,9 +14,8 @@ from watchfiles import watch
 
 from amanat import __version__
 from amanat.app import App, load_configuration
-from amanat.domain.errors import AmanatError, ConfigurationError
+from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
-from amanat.domain.policy import Configuration
 from amanat.domain.units import format_duration
 from amanat.faces import http
 from amanat.faces.scheduler.scheduler import Scheduler
@@ -58,7 +57,8 @@ class Daemon:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything that can fail at start is fatal before READY."""
-        configuration = self._require_configuration()
+        configuration = load_configuration(self._app.settings, required=True)
+        self._app.use(configuration)
         with self._app.locks.daemon(), self._http():
             self._emit(
                 Event.DAEMON_STARTED,
@@ -100,14 +100,6 @@ class Daemon:
             ),
         ]
 
-    def _require_configuration(self) -> Configuration:
-        configuration = self._app.configuration
-        if not configuration.databases:
-            raise ConfigurationError(
-                f"policy file {self._app.settings.policies} is missing", hint="write one: see config/examples"
-            )
-        return configuration
-
     @contextlib.contextmanager
     def _http(self) -> Iterator[None]:
         address = self._app.settings.http_address
@@ -130,7 +122,7 @@ class Daemon:
         self._digest = digest
         self._notifier.reloading()
         try:
-            configuration = load_configuration(self._app.settings)
+            configuration = load_configuration(self._app.settings, required=True)
         except AmanatError as exc:
             self._state.config_ok = False
             self._emit(Event.CONFIG_REJECTED, reason=exc.message, hint=exc.hint, cause=message)

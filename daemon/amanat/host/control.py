@@ -28,7 +28,7 @@ class RunControl:
 
     def check(self) -> None:
         if self._stop.is_set():
-            raise InterruptedRunError("told to stop", hint="the next run starts from the beginning")
+            raise InterruptedRunError("told to stop", hint="nothing of it is left; take it again when you like")
         if self._timeout and self.remaining() == 0:
             raise TimeoutExceededError(
                 f"took longer than {format_duration(self._timeout)} and was stopped",

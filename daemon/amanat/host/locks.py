@@ -33,7 +33,7 @@ class Locks:
         if descriptor is None:
             raise BusyError(
                 f"another daemon (process {path.read_text().strip() or 'unknown'}) runs on {self._folder}",
-                hint="stop it, or give this one a state folder of its own (AMANAT_STATE)",
+                hint="stop it; a second daemon needs a state and a store of its own (AMANAT_STATE, AMANAT_STORE)",
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())

@@ -16,6 +16,7 @@ _LEVELS = {
     Event.RUN_RETRIED: "warning",
     Event.RUN_WARNING: "warning",
     Event.SNAPSHOT_DAMAGED: "error",
+    Event.SNAPSHOT_LOST: "error",
     Event.RETENTION_REFUSED: "warning",
     Event.FOREIGN_FOUND: "warning",
     Event.DOCUMENT_FAILED: "error",

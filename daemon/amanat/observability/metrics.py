@@ -16,12 +16,13 @@ from prometheus_client.registry import Collector
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError
-from amanat.domain.model import Outcome, Stage
+from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Schedule
 from amanat.domain.retention_guards import RefusalReason
 from amanat.domain.schedule import interval, jittered, next_instants
 from amanat.ports import Ports
 
+_PROOFS = (*ProofLevel, SnapshotState.DAMAGED, SnapshotState.MISSING)
 _PAIR = ("database", "policy")
 _STAGED = ("database", "policy", "stage")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -130,15 +131,17 @@ class RegisterCollector(Collector):
     def _snapshots(self, families: "_Families") -> None:
         newest = dict.fromkeys(self._pairs(), 0.0)
         oldest = dict(newest)
+        by_proof = {(*pair, proof): 0 for pair in self._pairs() for proof in _PROOFS}
         used = 0
         for totals in self._ports.register.snapshot_totals():
             pair = (totals.database, totals.policy)
-            families.put("snapshots", {(*pair, proof): count for proof, count in totals.by_proof.items()})
+            by_proof.update({(*pair, proof): count for proof, count in totals.by_proof.items()})
             families.put("snapshot_size_bytes", {pair: totals.last_bytes})
             families.put("snapshot_source_bytes", {pair: totals.last_source_bytes})
             newest[pair] = totals.newest_proven.timestamp() if totals.newest_proven else 0.0
             oldest[pair] = totals.oldest_proven.timestamp() if totals.oldest_proven else 0.0
             used += totals.total_bytes
+        families.put("snapshots", by_proof)
         families.put("last_proven_snapshot_timestamp_seconds", newest)
         families.put("oldest_restorable_timestamp_seconds", oldest)
         families.put("retention_deleted_total", dict.fromkeys(self._pairs(), 0) | self._ports.register.pruned())

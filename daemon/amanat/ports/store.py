@@ -59,6 +59,9 @@ class Store(Protocol):
     def delete(self, path: str, companions: tuple[str, ...]) -> None:
         """Manifest first, then the files; may be repeated after a crash."""
 
+    def holds(self, path: str) -> bool:
+        """Whether artefact and manifest both lie there."""
+
     def path(self, relative: str) -> Path:
         """StoreError if it would leave the store."""
 

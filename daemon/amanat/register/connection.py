@@ -8,12 +8,21 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from amanat.domain.errors import RegisterError
+from amanat.domain.errors import ConfigurationError, RegisterError
 from amanat.host import clock
 
 FILE_NAME = "register.sqlite"
 _BUSY_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+
+
+def require(folder: Path) -> None:
+    """ConfigurationError when there is no register yet: who only looks must not make an empty one."""
+    if not (folder / FILE_NAME).exists():
+        raise ConfigurationError(
+            f"there is no register in {folder.absolute()}",
+            hint="say where it is with --state or AMANAT_STATE; the first snapshot makes one",
+        )
 
 
 class RegisterDatabase:

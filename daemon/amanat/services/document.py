@@ -53,7 +53,7 @@ def _line(snapshot: Snapshot) -> str:
     cells = (
         f"{snapshot.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         cell(snapshot.by),
-        cell(snapshot.purpose or snapshot.policy),
+        cell(snapshot.purpose or snapshot.name),
         cell(snapshot.environment),
         cell(snapshot.scope.describe()),
         cell(snapshot.path),

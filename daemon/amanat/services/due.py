@@ -7,7 +7,7 @@ from amanat.domain.errors import BusyError, InterruptedRunError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Database, Policy
-from amanat.domain.schedule import Due, due
+from amanat.domain.schedule import Due, due, previous_instant
 from amanat.ports import Ports
 from amanat.services import snapshot
 from amanat.services.request import Request
@@ -66,6 +66,14 @@ def _account(ports: Ports, policy: Policy, database: Database, now: Due) -> None
         ports.emit(
             Event.SLOT_MISSED, policy=policy.name, database=database.name, missed=now.missed, capped=now.capped
         )
+
+
+def begin_anew(ports: Ports, policy: Policy, database: Database) -> None:
+    """The schedule was changed: it holds from now on, and instants that only the new one had are not made good."""
+    assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
+    if ports.register.last_slot(policy.name, database.name) is not None:
+        slot = previous_instant(policy.schedule, ports.now())
+        ports.register.record_slot(policy.name, database.name, slot, missed=0)
 
 
 def skip_overlap(ports: Ports, policy: Policy, database: Database, slot: datetime) -> None:

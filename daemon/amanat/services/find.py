@@ -22,9 +22,12 @@ def _latest(ports: Ports, reference: str) -> Snapshot:
     _, database, policy, *rest = [*reference.split(":"), "", ""]
     if any(rest):
         raise ConfigurationError(f"{reference}: too many colons", hint="write latest:DATABASE:POLICY")
-    for found in ports.register.snapshots(database=database or None, policy=policy or None):
-        if found.proven:
-            return found
+    proven = [
+        item for item in ports.register.snapshots(database=database or None, policy=policy or None) if item.proven
+    ]
+    whole = [item for item in proven if item.scope.is_whole]
+    for found in whole or proven:  # a part of a database is not what `latest` promises, if there is a whole one
+        return found
     raise NotFoundError(f"no proven snapshot for {reference}", hint="`amanat list` shows what there is")
 
 

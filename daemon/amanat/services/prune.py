@@ -11,6 +11,7 @@ from amanat.domain.retention import Plan, decide, floors_of
 from amanat.domain.retention_guards import Refusal, guard
 from amanat.domain.schedule import interval
 from amanat.ports import Ports
+from amanat.services import losses
 from amanat.services.runs import admitted, new_id, recorded
 
 _FINAL = (Outcome.SUCCEEDED, Outcome.FAILED)
@@ -42,7 +43,7 @@ def judge(
     ``before``: the policy's newest snapshot before the run that just ended; a clock that jumped shows there.
     """
     now = ports.now()
-    of_database = ports.register.snapshots(database=database)
+    of_database = losses.as_on_disk(ports, ports.register.snapshots(database=database))
     mine = [item for item in of_database if item.policy == policy.name]
     zone = ZoneInfo(policy.schedule.timezone) if policy.schedule else ZoneInfo("UTC")
     plan = decide(mine, policy.keep, now, zone=zone, floors=floors_of(of_database, now))
@@ -93,6 +94,7 @@ def _carry_out(
     confirmed: str = "",
     before: Snapshot | None = None,
 ) -> Pruning:
+    losses.record(ports, ports.register.snapshots(database=database), by=by)
     judged = judge(ports, policy, database, confirmed=confirmed, before=before)
     run = _run(ports, policy.name, database, by)
     if judged.refusals:

@@ -1,15 +1,14 @@
 """Bring register and store into agreement after a crash; safe while other runs are alive."""
 
-import contextlib
 from dataclasses import replace
 
-from amanat.domain.errors import AmanatError, BusyError, IntegrityError
+from amanat.domain.errors import AmanatError, BusyError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState
+from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot
 from amanat.domain.reconcile import Observed, Repairs, plan
 from amanat.ports import Ports
-from amanat.services import prune
+from amanat.services import losses, prune
 
 
 def look(ports: Ports) -> Repairs:
@@ -46,9 +45,10 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
     for run in repairs.interrupted:
         _close(ports, run)
     for row in repairs.missing:
-        _mark_missing(ports, row, by)
+        if losses.is_lost(ports, row):  # look again: it may have been committed after the survey
+            losses.mark_lost(ports, row, by=by)
     for row in repairs.found_again:
-        _mark(ports, row, SnapshotState.PRESENT, _entry(ports, row, EntryKind.ADOPTION, "found again", by))
+        losses.mark_found(ports, row, by=by)
     for row in repairs.pruned:
         _finish_pruning(ports, row, by)
     for path in repairs.foreign:
@@ -73,24 +73,11 @@ def _close(ports: Ports, run: Run) -> None:
 
 def _adopt(ports: Ports, manifest: Manifest, by: str) -> None:
     snapshot = manifest.snapshot
-    entry = _entry(ports, snapshot, EntryKind.ADOPTION, f"adopted from {snapshot.path}", by)
+    entry = Entry.about(
+        snapshot, EntryKind.ADOPTION, at=ports.now(), by=by, detail=f"adopted from {snapshot.path}"
+    )
     ports.register.add_snapshot(snapshot, entry)
     _tell(ports, "adopted", snapshot.path)
-
-
-def _mark_missing(ports: Ports, row: Snapshot, by: str) -> None:
-    """Look again: it may have been committed after the survey."""
-    with contextlib.suppress(IntegrityError):
-        ports.store.read_manifest(row.path)
-        if ports.store.path(row.path).is_file():
-            return
-    entry = _entry(ports, row, EntryKind.LOSS, f"{row.path} or its manifest is gone", by)
-    _mark(ports, row, SnapshotState.MISSING, entry)
-
-
-def _mark(ports: Ports, row: Snapshot, state: SnapshotState, entry: Entry) -> None:
-    ports.register.set_state(row, state, entry)
-    _tell(ports, state, row.path)
 
 
 def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> None:
@@ -103,10 +90,6 @@ def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> None:
         return
     except AmanatError as exc:
         ports.emit(Event.RUN_WARNING, database=row.database, warning=f"reconcile: {exc}")
-
-
-def _entry(ports: Ports, snapshot: Snapshot, kind: EntryKind, detail: str, by: str) -> Entry:
-    return Entry.about(snapshot, kind, at=ports.now(), by=by, detail=detail)
 
 
 def _tell(ports: Ports, what: str, thing: str) -> None:

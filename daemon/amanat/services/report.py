@@ -80,6 +80,7 @@ def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
             _policy_row(ports, policy, database, now, missed.get((policy.name, database.name), 0))
             for policy, database in configuration.pairs()
         ],
+        "uncovered": configuration.uncovered(),
         "recent_runs": [run_row(run) for run in ports.register.recent_runs(10)],
     }
 

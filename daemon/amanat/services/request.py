@@ -5,7 +5,7 @@ from datetime import datetime
 
 from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError
-from amanat.domain.model import Scope
+from amanat.domain.model import MANUAL_POLICY, Scope
 from amanat.domain.policy import Database, Policy
 from amanat.services import prove
 
@@ -38,7 +38,15 @@ class Request:
 
 
 def require_usable(request: Request) -> None:
-    """ConfigurationError before anything is recorded."""
+    """ConfigurationError before anything is recorded.
+
+    A part of a database must not count as a policy's snapshot of all of it.
+    """
+    if request.scope and request.policy.name != MANUAL_POLICY:
+        raise ConfigurationError(
+            f"chosen tables cannot go under policy {request.policy.name}, which says its scope itself",
+            hint="leave out the policy: it is then a manual snapshot",
+        )
     naming.check_name(request.name)
     prove.require_available(request.policy.proof)
     if request.policy.purpose_required and not request.purpose.strip():

@@ -3,15 +3,13 @@
 from amanat.domain.errors import IntegrityError, ProofError
 from amanat.domain.events import Event
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
-from amanat.domain.policy import MANUAL, Policy
+from amanat.domain.policy import MANUAL
 from amanat.ports import Control, Ports
 from amanat.services import prove
 from amanat.services.runs import admitted, new_id, recorded
 
 
-def verify(
-    ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait: float, policy: Policy = MANUAL
-) -> Snapshot:
+def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
     """The snapshot with its proof renewed (a higher level stays).
 
     IntegrityError or ProofError when it is no longer what it was; it is then ``damaged``, or ``missing``
@@ -29,7 +27,7 @@ def verify(
     )
     with admitted(ports, run, wait=wait), recorded(ports, run) as active:
         label = {"database": snapshot.database, "policy": snapshot.policy}
-        control = ports.controls(timeout=policy.timeout, label=label)
+        control = ports.controls(timeout=MANUAL.timeout, label=label)
         active.snapshot = snapshot.id
         try:
             _prove(ports, snapshot, level, control)

@@ -63,7 +63,7 @@ def _read(folder: Path) -> dict[str, str]:
         raise ConfigurationError(f"{path}: not UTF-8 at offset {exc.start}", hint="save it as UTF-8") from exc
     except OSError as exc:
         raise SourceError(
-            f"{path} cannot be read: {exc.strerror}", hint="the daemon's user must be able to read it"
+            f"{path} cannot be read: {exc.strerror}", hint="the user of amanat must be able to read it"
         ) from exc
 
 

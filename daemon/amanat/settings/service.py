@@ -123,7 +123,7 @@ def _line(name: str, details: Mapping[str, Any]) -> str:
 
 def _file_values(path: Path | None) -> dict[str, Any]:
     """The settings of the file by field name; none when there is no file."""
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         return {}
     variables = {name.upper(): value for name, value in _parsed(path).items()}
     known = {PREFIX + field.upper(): field for field in ServiceSettings.model_fields}
@@ -132,6 +132,14 @@ def _file_values(path: Path | None) -> dict[str, Any]:
             hint = f"known are {', '.join(known)}"
             raise ConfigurationError(f"{path}: {name}: unknown variable{did_you_mean(name, known)}", hint=hint)
     return {known[name]: value for name, value in variables.items() if name in known and value}
+
+
+def is_there(path: Path) -> bool:
+    """False also where we may not look: a working folder that is not ours has no settings for us."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _parsed(path: Path) -> dict[str, str]:

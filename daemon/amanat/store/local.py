@@ -94,6 +94,10 @@ class LocalStore:
             if target.parent.is_dir():
                 files.sync(target.parent)
 
+    def holds(self, path: str) -> bool:
+        target = self.path(path)
+        return target.is_file() and _manifest_path(target).is_file()
+
     def path(self, relative: str) -> Path:
         """Where a path of the register lies; StoreError if it would leave the store."""
         pure = PurePosixPath(relative)

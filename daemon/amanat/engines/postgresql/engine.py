@@ -99,6 +99,7 @@ def _facts(asked: Session, order: Order, known: catalog.Catalog, selection: Sele
             "data_oids": [entry.oid for entry in with_data if entry.has_data],
             "extension_data_oids": list(known.extension_data),
             "schemas": _schemas_to_make(order, selection),
+            "partial": not order.scope.is_whole,
             "pg_dump": client.version,
         },
     )

@@ -37,11 +37,12 @@ class PostgresqlProver:
         options = "" if has_roles else " --no-owner --no-acl"
         return (
             f"# needs pg_restore {facts.extra.get('pg_dump', facts.engine_version)} or newer",
+            "# as root on the server: write `sudo -u postgres` before createdb, psql and pg_restore",
             f'grep "$(sha256sum < {file} | cut -c1-64)" {manifest}  # prints a line if the file is intact',
             *(_restore_roles(file_name) if has_roles else ()),
             "createdb --template=template0 restored",
             *(_create_schema(str(schema)) for schema in _list(facts, "schemas")),
-            f"pg_restore --exit-on-error{options} -d restored {file}",
+            *_restore(f"pg_restore{options}", f"-d restored < {file}", partial=bool(facts.extra.get("partial"))),
         )
 
 
@@ -104,7 +105,23 @@ def _list(facts: Facts, key: str) -> list[Any]:
 
 def _restore_roles(file_name: str) -> tuple[str, ...]:
     file = shlex.quote(f"{file_name}{GLOBALS_SUFFIX}")
-    return ("# an error for a role that exists already does no harm", f"psql -X -d postgres -f {file}")
+    return ("# an error for a role that exists already does no harm", f"psql -X -d postgres < {file}")
+
+
+def _restore(tool: str, rest: str, *, partial: bool) -> tuple[str, ...]:
+    """A part may lead to what it does not hold: views in pre-data, foreign keys and triggers in post-data.
+
+    Its rows never do, and a table that was not made has none: so the second of three is strict.
+    """
+    if not partial:
+        return (f"{tool} --exit-on-error {rest}",)
+    return (
+        "# a part of the database: views, constraints and triggers that lead out of it are reported and left out;",
+        "# pg_restore then ends with 1. The line that brings the rows must end with 0",
+        f"{tool} --section=pre-data {rest}",
+        f"{tool} --section=data --exit-on-error {rest}",
+        f"{tool} --section=post-data {rest}",
+    )
 
 
 def _create_schema(schema: str) -> str:

@@ -26,7 +26,8 @@ class Symptom:
 _SYMPTOMS = (
     Symptom(
         pattern="password authentication failed|no password supplied|empty password",
-        hint="correct the password (or its file, credential or variable) in the policy file",
+        hint="correct the password where it is kept: what the policy file's `password` names, "
+        "or a Laravel application's .env",
         states=("28P01",),
     ),
     Symptom(
@@ -58,6 +59,11 @@ _SYMPTOMS = (
     Symptom(
         pattern="affected by row-level security",
         hint="let the role see all rows: ALTER ROLE … BYPASSRLS",
+    ),
+    Symptom(
+        pattern="permission denied for large object",
+        hint="pg_read_all_data does not cover large objects; for all of them, as superuser: "
+        "ALTER ROLE … SET lo_compat_privileges = on; for one: GRANT SELECT ON LARGE OBJECT … TO …",
     ),
     Symptom(
         pattern="permission denied (for|to)",
@@ -101,6 +107,9 @@ _SYMPTOMS = (
     ),
 )
 
+# connection.py writes it and it is gone after the run: its name would only lead astray (libpq, fe-connect.c).
+_OUR_PASSFILE = re.compile(r';?\s*password retrieved from file "[^"]*/pgpass"')
+
 
 def recognise(text: str, sqlstate: str | None = None) -> Symptom | None:
     """The first that fits."""
@@ -111,7 +120,7 @@ def source_error(what: str, text: str, sqlstate: str | None = None) -> SourceErr
     """``what`` and the server's own words on one line."""
     symptom = recognise(text, sqlstate)
     return SourceError(
-        f"{what}: {' '.join(text.split())}",
+        f"{what}: {' '.join(_OUR_PASSFILE.sub('', text).split())}",
         hint=symptom.hint if symptom else "see the server's log",
         transient=bool(symptom and symptom.transient),
     )

@@ -27,6 +27,7 @@ def check(*, as_json: output.AsJson = False) -> None:
         "policies": list(configuration.policies),
         "scheduled": [f"{policy.name}/{database.name}" for policy, database in configuration.scheduled()],
     }
+    found["uncovered"] = configuration.uncovered()
     if as_json:
         output.print_json(found)
         return
@@ -34,6 +35,8 @@ def check(*, as_json: output.AsJson = False) -> None:
         f"{settings.policies}: ok, {len(found['databases'])} databases, {len(found['policies'])} policies, "
         f"{len(found['scheduled'])} schedules"
     )
+    for name in configuration.uncovered():
+        typer.echo(f"  no policy covers {name}: nothing is taken of it but by hand")
 
 
 def schema() -> None:

@@ -1,6 +1,8 @@
 """``demo``: an application database, a policy file and a daemon that shows its first proven snapshot."""
 
+import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +33,7 @@ def demo() -> None:
     from amanat.faces.service import Daemon
 
     _prepare()
-    app = session.open_app(quiet=False)
+    app = session.open_app(quiet=False, create=True)
     teller = threading.Thread(target=_tell, args=(app,), daemon=True)
     Daemon(app, on_ready=teller.start).run()
 
@@ -68,7 +70,7 @@ def _tell(app: "App") -> None:
     if not taken:
         typer.echo("no proven snapshot of the demo yet: `amanat status` says why")
         return
-    address = app.settings.http
+    address, command = app.settings.http, _this_command()
     lines = [
         "",
         f"proven snapshot  {taken[0].id}: {taken[0].proof}, {app.ports.store.path(taken[0].path)}",
@@ -79,7 +81,16 @@ def _tell(app: "App") -> None:
             else [f"status           http://{address}/status", f"metrics          http://{address}/metrics"]
         ),
         "",
-        "The daemon goes on until Ctrl-C. In another terminal: amanat list · amanat status · amanat next",
+        "The daemon goes on until Ctrl-C. In another terminal: "
+        + " · ".join(f"{command} {word}" for word in ("list", "status", "next")),
         "",
     ]
     typer.echo("\n".join(lines))
+
+
+def _this_command() -> str:
+    """How to call it from this folder: by name where a shell finds it, else by its path."""
+    called = Path(sys.argv[0]).absolute()
+    if shutil.which("amanat") == str(called):
+        return "amanat"
+    return os.path.relpath(called) if called.name == "amanat" else "amanat"

@@ -33,7 +33,8 @@ def _draw(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[st
 
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for title in head:
-        drawn.add_column(title, justify="right" if title in right else "left", overflow="fold")
+        short = title in {"ID", "TAKEN", "SIZE"}  # to be copied or compared, so never broken
+        drawn.add_column(title, justify="right" if title in right else "left", overflow="fold", no_wrap=short)
     for row in rows:
         drawn.add_row(*(Text(one_line(cell)) for cell in row))
     Console().print(drawn)
@@ -46,6 +47,11 @@ def one_line(text: str) -> str:
 
 def local(time: datetime | None) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S}" if time else "never"
+
+
+def local_text(time: str | None) -> str:
+    """The same for a time of our JSON."""
+    return local(datetime.fromisoformat(time) if time else None)
 
 
 def who(by: str) -> str:

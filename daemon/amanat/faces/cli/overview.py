@@ -1,15 +1,17 @@
 """``status next register reconcile``."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amanat.domain.errors import NotFoundError
+from amanat.domain.errors import ConfigurationError, NotFoundError
 from amanat.domain.model import utc_text
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, session
 
 if TYPE_CHECKING:
+    from amanat.domain.policy import Database, Policy
     from amanat.domain.reconcile import Repairs
 
 _PANEL = "Overview"
@@ -46,6 +48,8 @@ def status(*, as_json: output.AsJson = False) -> None:
             typer.echo(f"  → {output.one_line(last['hint'])}")
     for run in found["running"]:
         typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
+    for name in found["uncovered"]:
+        typer.echo(f"no policy covers {name}: nothing is taken of it but by hand")
     store = found["store"]
     typer.echo(f"store {store['path']}: {format_size(store['free_bytes'])} free")
 
@@ -61,27 +65,14 @@ def next_(
 
     Exit status: 0; 5 no such policy.
     """
-    from amanat.services import report
+    from amanat.app import load_configuration
+    from amanat.host import clock
 
-    app = session.open_app()
-    begin = _time(after) if after else app.ports.now()
-    if policy and policy not in app.configuration.policies:
-        raise NotFoundError(
-            f"no policy {policy!r}", hint=f"known: {', '.join(app.configuration.policies) or 'none'}"
-        )
-    rows = [
-        {
-            "policy": found.name,
-            "database": database.name,
-            "due_local": slot.isoformat(),
-            "due": utc_text(slot),
-            "starts": utc_text(start.replace(microsecond=0)),
-        }
-        for found, database in app.configuration.pairs()
-        if policy in (None, found.name)
-        for slot, start in report.upcoming(found, database, begin, count)
-    ]
-    rows.sort(key=lambda row: (row["due"], row["policy"], row["database"]))
+    configuration = load_configuration(session.settings())
+    if policy and policy not in configuration.policies:
+        raise NotFoundError(f"no policy {policy!r}", hint=f"known: {', '.join(configuration.policies) or 'none'}")
+    pairs = [pair for pair in configuration.pairs() if policy in (None, pair[0].name)]
+    rows = _upcoming(pairs, _time(after) if after else clock.now(), count)
     if as_json:
         output.print_json(rows)
         return
@@ -89,6 +80,25 @@ def next_(
         ("POLICY", "DATABASE", "DUE (ITS ZONE)", "DUE (UTC)", "STARTS (WITH JITTER)"),
         [tuple(row.values()) for row in rows],
     )
+    for name in dict.fromkeys(found.name for found, _ in pairs if not found.schedule):
+        typer.echo(f"{name}: on demand", err=True)
+
+
+def _upcoming(pairs: "list[tuple[Policy, Database]]", begin: datetime, count: int) -> list[dict[str, str]]:
+    from amanat.services import report
+
+    rows = [
+        {
+            "policy": policy.name,
+            "database": database.name,
+            "due_local": slot.isoformat(),
+            "due": utc_text(slot),
+            "starts": utc_text(start.replace(microsecond=0)),
+        }
+        for policy, database in pairs
+        for slot, start in report.upcoming(policy, database, begin, count)
+    ]
+    return sorted(rows, key=lambda row: (row["due"], row["policy"], row["database"]))
 
 
 def register(
@@ -153,7 +163,7 @@ def reconcile(
     """
     from amanat.services import reconcile as service
 
-    app = session.open_app()
+    app = session.open_app(create=True)
     app.ports.store.require()
     repairs = service.look(app.ports) if dry_run else app.reconcile(by=output.who(by))
     found = _repairs(repairs)
@@ -186,20 +196,16 @@ def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["database"],
         row["policy"],
-        last["finished_at"] if last else "never",
+        output.local_text(last and last["finished_at"]),
         last["outcome"] if last else "",
-        newest["taken_at"] if newest else "none",
+        output.local_text(newest and newest["taken_at"]),
         str(row["proven"]),
-        row["next_run"] or "on demand",
+        output.local_text(row["next_run"]) if row["next_run"] else "on demand",
         str(row["missed"]),
     )
 
 
-def _time(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from datetime import UTC, datetime
-
-    from amanat.domain.errors import ConfigurationError
-
+def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as exc:

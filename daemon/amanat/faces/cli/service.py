@@ -17,4 +17,4 @@ def daemon() -> None:
     """
     from amanat.faces.service import Daemon
 
-    Daemon(session.open_app(quiet=False)).run()
+    Daemon(session.open_app(quiet=False, create=True)).run()

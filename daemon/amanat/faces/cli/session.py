@@ -24,12 +24,12 @@ def settings() -> "ServiceSettings":
     return service.load(**flags)
 
 
-def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True) -> "App":
+def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True, create: bool = False) -> "App":
     """``quiet``: only warnings are logged, and not what the command says by itself: its output, its error."""
     from amanat.app import open_app
 
     loaded = settings()
-    return open_app(loaded, emit=_Emit(loaded, quiet=quiet), on_progress=on_progress)
+    return open_app(loaded, emit=_Emit(loaded, quiet=quiet), on_progress=on_progress, create=create)
 
 
 def stop_on_signals(stop: threading.Event) -> None:

@@ -1,7 +1,7 @@
 """``snapshot list show verify``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def snapshot(
     if beside and not beside.is_dir():
         raise ConfigurationError(f"--beside {beside}: there is no such folder", hint="make it first")
     with progress.shown(silent=as_json) as on_progress:
-        app = session.open_app(on_progress=on_progress)
+        app = session.open_app(on_progress=on_progress, create=True)
         session.stop_on_signals(app.stop)
         source = _database(app, database, connection)
         request = Request(
@@ -94,7 +94,7 @@ def list_(
         output.print_json([report.snapshot_row(item) for item in found])
         return
     output.table(
-        ("ID", "DATABASE", "POLICY", "TAKEN", "SIZE", "PROOF", "BY", "PURPOSE", "FILE"),
+        ("ID", "DATABASE", "POLICY", "NAME", "TAKEN", "SIZE", "PROOF", "SCOPE", "PURPOSE"),
         [_row(item) for item in found],
         right=("SIZE",),
     )
@@ -118,15 +118,30 @@ def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
     if as_json:
         output.print_json(row)
         return
+    _print_details(row)
+    if "restore" in row:
+        lines = (f"  {line}" for line in row["restore"])
+        folder = app.ports.store.path(found.path).parent.absolute()
+        typer.echo("\n".join(["", f"To restore it by hand, in {folder}:", *lines]))
+
+
+def _print_details(row: dict[str, Any]) -> None:
     for key, value in row.items():
         if value not in ("", None, [], {}) and key not in {"facts", "restore"}:
-            typer.echo(f"{key:>16}  {output.one_line(str(value))}")
-    facts = row.get("facts") or {}
-    if facts:
-        typer.echo(f"{'tables':>16}  {len(facts['tables'])}, of a database of {format_size(row['source_bytes'])}")
-    typer.echo(
-        "\n".join(["", "To restore it by hand, in its folder:", *(f"  {line}" for line in row.get("restore", []))])
-    )
+            typer.echo(f"{key:>16}  {output.one_line(_detail(key, value))}")
+    if facts := row.get("facts"):
+        size = format_size(row["source_bytes"])
+        typer.echo(f"{'tables':>16}  {len(facts['tables'])}, of a database of {size}")
+
+
+def _detail(key: str, value: Any) -> str:
+    if key.endswith("_bytes"):
+        return f"{format_size(value)} ({value:,} bytes)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {text}" for name, text in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def verify(
@@ -192,10 +207,10 @@ def _row(item: "Snapshot") -> tuple[str, ...]:
         item.id,
         item.database,
         item.policy,
+        item.name,
         output.local(item.taken_at),
         format_size(item.size_bytes),
         f"{state}{', held' if item.held else ''}",
-        item.by,
+        "whole" if item.scope.is_whole else item.scope.describe(),
         item.purpose,
-        item.path,
     )

@@ -19,7 +19,8 @@ from amanat.faces.scheduler.trigger import ScheduleTrigger
 from amanat.host import clock
 from amanat.services import due
 
-_HEARTBEAT = "heartbeat"
+_HEARTBEAT, _LOOK = "heartbeat", "look for losses"
+_LOOK_MINUTES = 10
 _MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is decided by locks
 
 
@@ -39,6 +40,7 @@ class Scheduler:
         self._scheduler.add_job(
             beat, "interval", seconds=every_seconds, id=_HEARTBEAT, executor="loop", next_run_time=clock.now()
         )
+        self._scheduler.add_job(self._look, "interval", minutes=_LOOK_MINUTES, id=_LOOK)
         self._scheduler.add_listener(self._on_overlap, EVENT_JOB_MAX_INSTANCES)
 
     def start(self) -> None:
@@ -65,11 +67,13 @@ class Scheduler:
                 self._add(job_id, policy, database, change="changed" if job else "added")
 
     def _jobs(self) -> dict[str, Job]:
-        return {job.id: job for job in self._scheduler.get_jobs() if job.id != _HEARTBEAT}
+        return {job.id: job for job in self._scheduler.get_jobs() if job.id not in {_HEARTBEAT, _LOOK}}
 
     def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
         """Runs at once too: what is due then, if anything, the register knows."""
         assert policy.schedule  # noqa: S101 - only scheduled ones come here
+        if change == "changed":
+            due.begin_anew(self._app.ports, policy, database)
         self._scheduler.add_job(
             self._run,
             ScheduleTrigger(policy.schedule, job_id),
@@ -97,6 +101,13 @@ class Scheduler:
                 )
         except Exception:  # noqa: BLE001 - the scheduler must go on; the trace is in the log
             self._app.ports.emit(Event.BUG, policy=policy_name, database=database_name, exc_info=True)
+
+    def _look(self) -> None:
+        """Files that somebody removed must not be found out on the day they are needed."""
+        try:
+            self._app.record_losses(by=due.BY_SCHEDULER)
+        except AmanatError as exc:
+            self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for losses: {exc}")
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
