@@ -153,7 +153,7 @@ class App:
                 return database
         engine = EngineName.SQLITE if isinstance(source, SqliteSource) else EngineName.POSTGRESQL
         return Database(
-            name=f"{naming.slug(folder.name)}-{engine}",
+            name=naming.name_of_application(folder, engine),
             environment=environment,
             engine=engine,
             source=LaravelSource(folder=folder, connection=connection),
@@ -190,6 +190,7 @@ def open_app(
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
         limit=settings.max_concurrency,
+        policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
     )
     app = App(settings=settings, ports=ports, locks=locks, stop=stop)
     return app

@@ -190,6 +190,7 @@ def test_the_first_policy_of_a_postgresql_host_and_its_restores(production: Post
     assert production.psql("SELECT count(*) FROM surveys", "atis_part") == "100"
     keys = "SELECT contype FROM pg_constraint WHERE conrelid = 'surveys'::regclass"
     assert production.psql(keys, "atis_part") == "p", "the foreign key leads out of the part"
+    production.psql("DROP DATABASE atis_part")
 
     production.psql("DROP DATABASE atis WITH (FORCE)")
     production.psql("DROP ROLE app")  # as on a server that has never heard of it

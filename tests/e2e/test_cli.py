@@ -28,10 +28,10 @@ ROW |= {"size_bytes", "taken_at", "proof", "held"}
 
 @pytest.fixture(scope="module")
 def amanat(tmp_path_factory):
-    """Two snapshots: a nightly one, and a pre-release one of the users alone."""
+    """Two snapshots: a nightly one, and one of the users alone, taken by hand."""
     scene = staged(tmp_path_factory.mktemp("cli"))
     scene.ok("snapshot", "app", "--policy=nightly", "--by=operator")
-    scene.ok("snapshot", "app", "--policy=pre-release", "--purpose=2.1.0", "--tables=users", "--name=before")
+    scene.ok("snapshot", "app", "--purpose=2.1.0", "--tables=users", "--name=before")
     return scene
 
 
@@ -57,7 +57,7 @@ def test_the_version(amanat):
 
 
 def test_a_snapshot_taken_now(amanat):
-    row = amanat.json("show", "latest:app:pre-release")
+    row = amanat.json("show", "latest:app:manual")
     assert row.keys() >= ROW
     assert (row["name"], row["purpose"], row["scope"]) == ("before", "2.1.0", "tables: users")
     assert (row["engine"], row["environment"], row["proof"], row["held"]) == ("sqlite", "staging", "readable", [])
@@ -76,16 +76,17 @@ def test_json_of_snapshot_is_a_row_of_list(tmp_path):
 
 def test_off_a_terminal_a_list_is_tab_separated_and_whole(amanat, nightly):
     head, *lines = amanat.ok("list", "app").splitlines()
-    assert head.split("\t")[:3] == ["ID", "DATABASE", "POLICY"]
-    assert [line.split("\t")[2] for line in lines] == ["pre-release", "nightly"]
-    assert lines[1].split("\t")[-3:] == ["operator", "", nightly["path"]]
+    assert head.split("\t") == ["ID", "DATABASE", "POLICY", "NAME", "TAKEN", "SIZE", "PROOF", "SCOPE", "PURPOSE"]
+    first, second = (line.split("\t") for line in lines)
+    assert (first[2:4], first[-3:]) == (["manual", "before"], ["readable", "tables: users", "2.1.0"])
+    assert (second[:3], second[-2]) == ([nightly["id"], "app", "nightly"], "whole")
 
 
 def test_a_shown_snapshot_can_be_restored_by_its_recipe(amanat, nightly, tmp_path):
-    text = amanat.ok("show", nightly["id"])
-    recipe = text.partition("To restore it by hand, in its folder:\n")[2]
-    script = re.sub(r"target=\S+", f"target={tmp_path}/again.sqlite", recipe)
     folder = (amanat.store / nightly["path"]).parent
+    _, told, recipe = amanat.ok("show", nightly["id"]).partition(f"To restore it by hand, in {folder}:\n")
+    assert told
+    script = re.sub(r"target=\S+", f"target={tmp_path}/again.sqlite", recipe)
     subprocess.run(["sh", "-e", "-c", script], cwd=folder, check=True, timeout=30)
     assert rows(tmp_path / "again.sqlite", "SELECT count(*) FROM users") == [(500,)]
 
@@ -271,7 +272,6 @@ def on_a_terminal(amanat, *args):
 
 def test_a_hundred_snapshots_are_listed_at_once(tmp_path, capsys):
     amanat = staged(tmp_path)
-    amanat.ok("list")
     fill(Register(amanat.state), 100)
     took = []
     for _ in range(5):

@@ -73,6 +73,29 @@ def test_an_unsafe_name_is_refused(stocked, name):
     assert stocked.files() == files
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["snapshot", "app", "--name=\udcff"],
+        ["snapshot", "app", "--purpose", "why \udcff"],
+        ["snapshot", "app", "--by=\udcc3("],
+        ["hold", "latest", "--reason=\udcff"],
+        ["list", "\udcff"],
+        ["--store=\udcff", "list"],
+        ["list", "--json", "--", "\udcff"],
+    ],
+    ids=lambda args: f"{len(args)} {args[-1]!a}",
+)
+def test_an_argument_that_is_not_utf_8_is_named_and_refused(stocked, args):
+    before = len(stocked.query("SELECT * FROM runs")), stocked.files()
+    said = stocked.fails(2, *args)
+    bad = next(word for word in args if not word.isprintable())
+    assert "is not UTF-8" in said
+    shown = bad.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    assert (json.loads(said)["error"]["message"] if "--json" in args else said).count(shown) == 1
+    assert (len(stocked.query("SELECT * FROM runs")), stocked.files()) == before
+
+
 @pytest.mark.parametrize("name", ["öncə şəkil", "релиз-2.1", "預發布", "before 2.1 (b)", "v2.1.0_rc-1"])
 def test_any_safe_name_is_taken(stocked, name):
     row = stocked.json("snapshot", "app", f"--name={name}")

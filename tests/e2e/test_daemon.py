@@ -12,7 +12,7 @@ import pytest
 
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome
-from tests.support.scene import POLICIES, runs, staged
+from tests.support.scene import POLICIES, locked, runs, staged
 
 SECRET = "correct-horse-battery"
 NEXT = "policy_next_run_timestamp_seconds"
@@ -120,6 +120,19 @@ def test_a_store_that_goes_away_is_not_ready_until_it_is_back(amanat):
         assert daemon.readiness()[0] == 200
 
 
+def test_a_register_that_somebody_holds_is_told_soon(amanat):
+    with amanat.daemon() as daemon:
+        succeeded(daemon)
+        with locked(amanat.state / "register.sqlite"):
+            began = time.monotonic()
+            status, checks = daemon.readiness()
+            assert (status, [name for name, check in checks.items() if not check["ok"]]) == (503, ["register"])
+            assert "another process holds it" in checks["register"]["hint"]
+            assert daemon.metric(RELOADED) == 1
+            assert time.monotonic() - began < 8
+        assert daemon.readiness()[0] == 200
+
+
 def test_a_second_start_does_not_run_it_again(amanat):
     for _ in range(2):
         with amanat.daemon() as daemon:
@@ -222,7 +235,7 @@ def test_a_bad_policy_file_is_fatal_at_the_start(amanat, text):
 def test_without_a_policy_file_at_the_usual_place_it_says_what_to_write(amanat):
     with amanat.daemon(ready=False, AMANAT_POLICIES="") as daemon:
         assert daemon.wait() == 2
-    assert "config/policies.yaml is missing" in daemon.output()
+    assert "config/policies.yaml: there is no such file" in daemon.output()
 
 
 def test_a_port_in_use_is_fatal_before_it_is_ready(amanat):

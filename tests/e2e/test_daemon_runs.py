@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.support.cli import wait_for
 from tests.support.scene import POLICIES, SCRIPT, locked, runs, staged, wait_for_open_run
 from tests.support.sqlite_databases import build
 
@@ -81,7 +82,7 @@ def test_past_the_grace_a_run_is_interrupted_and_due_again(amanat, database):
 def test_after_kill_9_the_run_is_closed_and_due_again(amanat, database):
     with locked(database), amanat.daemon() as daemon:
         (dead,) = wait_for_open_run(amanat)
-        assert (amanat.store / ".staging" / dead["id"]).is_dir()
+        wait_for("its staging", (amanat.store / ".staging" / dead["id"]).is_dir)
         daemon.kill()
     with amanat.daemon() as daemon:
         (again,) = wait_for_success(amanat, daemon)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli import Amanat
 from tests.support.laravel import FILE_NAME, TABLES, Application, stored
-from tests.support.sqlite_databases import rows
+from tests.support.sqlite_databases import build, rows
 
 USERS = [(1, "Aysel"), (2, "Rəşad"), (3, "Şəfəq")]
 
@@ -108,9 +109,8 @@ def test_from_another_folder_with_places_of_its_own(app, store, tmp_path):
     (elsewhere / "config").mkdir()
     (elsewhere / "config" / "policies.yaml").write_text("not: the application's")
     app.taken("nightly", cwd=elsewhere, script=app.script, AMANAT_STORE="kept", AMANAT_STATE="state")
-    assert [path.parent for path in (elsewhere / "kept").glob("*/*.sqlite")] == [
-        elsewhere / "kept" / "backend-sqlite"
-    ]
+    (kept,) = (elsewhere / "kept").glob("*/*.sqlite")
+    assert re.fullmatch("atis-backend-sqlite-[0-9a-f]{6}", kept.parent.name)
     assert (elsewhere / "state" / "register.sqlite").exists()
     assert not any(store.iterdir())
     app.taken("second", cwd=elsewhere / "kept", script="../../atis/backend/backup-database.sh")
@@ -145,6 +145,23 @@ def test_runs_of_the_same_second_do_not_meet(app, store):
     first = second[0].with_stem(second[0].stem.removesuffix("_2"))
     assert not first.samefile(second[0])
     assert {path.stat().st_ino for path in app.left()} == {path.stat().st_ino for path in store.glob("*/*.sqlite")}
+
+
+def test_applications_that_share_a_store_never_share_a_name(app, store, tmp_path):
+    """Both lie in ``atis/backend``."""
+    other = Application(tmp_path / "another" / "atis")
+    build(other.database / "database.sqlite", "CREATE TABLE others (id INTEGER PRIMARY KEY)")
+    other.env_file("DB_CONNECTION=sqlite\n")
+    places = {"AMANAT_STORE": str(store), "AMANAT_STATE": str(store.parent / ".amanat")}
+    own = app.taken("nightly", **places)
+    others = other.taken("nightly", **places)
+    newest, earlier = stored(store)
+    assert newest["database"] != earlier["database"]
+    amanat = Amanat(store.parent, AMANAT_POLICIES="")
+    amanat.store, amanat.state = store, store.parent / ".amanat"
+    for file, database in ((own, earlier["database"]), (others, newest["database"])):
+        row = amanat.json("show", f"latest:{database}")
+        assert (store / row["path"]).samefile(file)
 
 
 def test_an_application_in_the_policy_file_has_its_configured_name(app, store, tmp_path):
@@ -243,9 +260,9 @@ def test_postgresql_by_name_of_the_connection(app, store, postgres):
     part = app.taken("--connection=pgsql", "--name=part", "--tables=users,surveys", PATH=path)
     assert restored(postgres, part) == {"users": 3, "surveys": 2}
     newest = stored(store)[0]
-    said = {key: newest[key] for key in ("database", "engine", "environment", "scope")}
+    assert re.fullmatch("atis-backend-postgresql-[0-9a-f]{6}", newest["database"])
+    said = {key: newest[key] for key in ("engine", "environment", "scope")}
     assert said == {
-        "database": "backend-postgresql",
         "engine": "postgresql",
         "environment": "staging",
         "scope": "tables: users, surveys",

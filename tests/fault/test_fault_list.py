@@ -105,7 +105,8 @@ def test_a_sqlite_source_that_is_locked_for_longer_than_the_timeout(amanat):
 
 def test_a_pattern_that_matches_no_table_names_near_ones(amanat):
     fault = Fault(says="no table matches 'user', did you mean users?", hint="correct the scope", code="source")
-    said = Failing(amanat)(fault, "--tables=surv*,user")
+    amanat.policies(POLICIES.replace("keep: {last: 10}", 'keep: {last: 10}\n    scope: {tables: ["surv*", user]}'))
+    said = Failing(amanat)(fault)
     assert "surv*" not in said
 
 

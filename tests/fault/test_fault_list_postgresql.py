@@ -221,7 +221,8 @@ def test_a_dump_for_which_there_is_no_room(scene, postgres):
 
 def test_a_pattern_that_matches_no_table_names_near_ones(scene):
     fault = Fault(says="no table matches 'survey', did you mean surveys?", hint="correct the scope", code="source")
-    Failing(scene.amanat)(fault, "--tables=users,survey")
+    scene.write(policy="scope: {tables: [users, survey]}")
+    Failing(scene.amanat)(fault)
 
 
 # retries

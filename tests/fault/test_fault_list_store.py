@@ -114,10 +114,13 @@ def test_too_little_space_is_refused_before_a_byte_is_written(amanat):
 # the register
 
 
-def unopened(amanat, said, remedy, **options):
+WRITING = (["snapshot", "app", "--policy=nightly"], ["daemon"])
+
+
+def unopened(amanat, said, remedy, commands=(*WRITING, ["list"]), **options):
     """No command that needs the register works, each says why, and the store is as it was."""
     before = hashes(amanat.store)
-    for command in (["snapshot", "app", "--policy=nightly"], ["list"], ["daemon"]):
+    for command in commands:
         message, _, hint = amanat.fails(3, *command, **options).rpartition("→ ")
         assert said in message
         assert remedy in hint
@@ -132,7 +135,22 @@ def test_a_state_folder_that_may_not_be_written(amanat):
 
 def test_no_place_for_a_state_folder(amanat):
     blocked = amanat.folder / "policies.yaml" / "state"
-    unopened(amanat, f"state folder {blocked} cannot be made", "AMANAT_STATE", env={"AMANAT_STATE": str(blocked)})
+    elsewhere = {"AMANAT_STATE": str(blocked)}
+    unopened(amanat, f"state folder {blocked} cannot be made", "AMANAT_STATE", WRITING, env=elsewhere)
+
+
+READING = (["list"], ["show", "latest"], ["status"], ["explain", "latest"], ["prune"], ["verify", "latest"])
+READING += (["hold", "latest", "--reason=x"], ["release", "latest", "--reason=x"], ["register"])
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+def test_who_only_looks_makes_no_register(amanat, command):
+    """A mistyped state folder must not look like one in which nothing was ever backed up."""
+    nowhere = amanat.folder / "nowhere"
+    said = amanat.fails(2, *command, env={"AMANAT_STATE": str(nowhere)})
+    assert f"there is no register in {nowhere}" in said
+    assert "AMANAT_STATE" in said.rpartition("→ ")[2]
+    assert not nowhere.exists()
 
 
 def test_a_register_that_is_garbage_and_what_its_hint_says(amanat):

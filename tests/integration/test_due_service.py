@@ -1,13 +1,14 @@
 """What a wake-up does: the slot that is due runs once, late ones are made good or counted."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from amanat.domain.errors import InterruptedRunError, SourceError
-from amanat.domain.model import Outcome, Stage
-from amanat.domain.policy import Schedule
+from amanat.domain.model import Outcome, Run, Stage
+from amanat.domain.policy import Retry, Schedule
 from amanat.domain.schedule import jittered
 from amanat.faces.scheduler.trigger import ScheduleTrigger
 from amanat.services import due
@@ -135,8 +136,53 @@ def test_a_changed_schedule_holds_from_now_on(workshop):
     wake(workshop, T0)
     workshop.policy = replace(workshop.policy, schedule=replace(NIGHTLY, cron="30 2 * * *"))
     workshop.now = T0 + timedelta(hours=3)
-    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database)
+    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database, before=NIGHTLY)
     assert workshop.app.run_due(workshop.policy, workshop.database) is None
     taken = wake(workshop, T0 + timedelta(days=1, minutes=15))
     assert taken.scheduled_at == T0 + timedelta(days=1, minutes=15)
     assert state(workshop)[1] == 0
+
+
+def test_more_catch_up_does_not_account_for_a_slot_that_is_still_open(workshop):
+    workshop.app.stop.set()
+    with pytest.raises(InterruptedRunError):
+        wake(workshop, T0)
+    workshop.app.stop.clear()
+    workshop.policy = replace(workshop.policy, schedule=replace(NIGHTLY, catch_up=timedelta(hours=20)))
+    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database, before=NIGHTLY)
+    assert wake(workshop, T0 + timedelta(minutes=5)).proven
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_schedule(workshop):
+    wake(workshop, T0)
+    wake(workshop, T0 + timedelta(days=40))
+    assert wake(workshop, T0 + timedelta(days=1, hours=1)) is None
+    assert wake(workshop, T0 + timedelta(days=2)).scheduled_at == T0 + timedelta(days=2)
+
+
+def test_a_crash_during_backoff_leaves_the_other_attempts(workshop):
+    policy = replace(workshop.policy, retry=Retry(attempts=3, backoff=timedelta(minutes=1)))
+    workshop.policy = policy
+    failed = Run(
+        id="r1",
+        stage=Stage.SNAPSHOT,
+        database="app",
+        policy="nightly",
+        by="scheduler",
+        scheduled_at=T0,
+        started_at=T0,
+    )
+    workshop.app.ports.register.start_run(failed)
+    workshop.app.ports.register.finish_run(replace(failed, finished_at=T0, outcome=Outcome.FAILED, code="source"))
+    assert wake(workshop, T0 + timedelta(minutes=5)).proven
+    assert outcomes(workshop) == [(Outcome.FAILED, 1, "source"), (Outcome.SUCCEEDED, 2, "")]
+
+
+def test_a_slot_that_was_served_before_a_crash_is_only_accounted_for(workshop):
+    wake(workshop, T0)
+    with sqlite3.connect(workshop.store.parent / "state" / "register.sqlite") as connection:
+        connection.execute("DELETE FROM slots")
+    connection.close()
+    assert wake(workshop, T0 + timedelta(minutes=1)) is None
+    assert outcomes(workshop) == [(Outcome.SUCCEEDED, 1, "")]
+    assert state(workshop) == (T0, 0)

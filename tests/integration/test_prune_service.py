@@ -89,7 +89,7 @@ def test_a_policy_without_rules_any_more_keeps_everything(workshop):
 
 
 def test_a_deletion_that_died_half_way_is_finished_by_reconcile(workshop, monkeypatch):
-    workshop.policy = replace(workshop.policy, keep=KeepRules(last=1))
+    workshop.configure(replace(workshop.policy, keep=KeepRules(last=1)))
     workshop.take()
     workshop.now += timedelta(days=1)
 
@@ -180,3 +180,15 @@ def test_a_store_that_is_not_mounted_is_no_loss(workshop):
     with pytest.raises(StoreError, match="is missing"):
         workshop.app.record_losses(by="scheduler")
     assert len(present(workshop)) == 1
+
+
+def test_an_empty_store_that_should_not_be_is_not_mounted(workshop):
+    """Neither a loss nor a place for the next snapshot, until a person says that it really is empty."""
+    workshop.take()
+    workshop.store.rename(workshop.store.with_name("unmounted"))
+    workshop.store.mkdir()
+    for attempt in (workshop.take, lambda: workshop.app.record_losses(by="scheduler")):
+        with pytest.raises(StoreError, match="is empty, and the register knows 1"):
+            attempt()
+    workshop.app.reconcile(by="aysel")
+    assert workshop.take().proven

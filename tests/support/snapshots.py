@@ -9,7 +9,7 @@ from amanat.domain.model import EngineName, ProofLevel, Scope, Snapshot
 def snapshot(taken_at: datetime, **said: Any) -> Snapshot:
     """Proven, present and 100 bytes, unless ``said`` otherwise; the id is its time."""
     values: dict[str, Any] = {
-        "id": f"s{taken_at.astimezone(UTC):%Y%m%d%H%M%S}",
+        "id": f"{taken_at.astimezone(UTC):%y%m%d%H%M%S}",
         "database": "atis",
         "engine": EngineName.SQLITE,
         "environment": "production",

@@ -142,6 +142,48 @@ def test_a_text_is_replaced_whole_and_nothing_is_left_beside(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_planted_link_does_not_lead_the_writing_astray(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / ".register.md.tmp").symlink_to(victim)
+    files.replace_text(folder / "register.md", "new", mode=0o644)
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
+    assert (folder / "register.md").read_text() == "new"
+
+
+def test_a_target_that_is_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    target = tmp_path / "register.md"
+    target.symlink_to(tmp_path / "victim")
+    files.replace_text(target, "new")
+    assert (target.is_symlink(), target.read_text()) == (False, "new")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_what_a_kill_left_beside_is_removed_by_the_next_writing(tmp_path):
+    (tmp_path / ".register.md.0123abcd.tmp").write_text("half")
+    foreign = [".register.md.tmp", ".register.md.0123abcd.tmp.orig", ".other.md.0123abcd.tmp"]
+    for name in foreign:
+        (tmp_path / name).write_text("foreign")
+    (tmp_path / ".register.md.89abcdef.tmp").symlink_to(tmp_path / foreign[0])
+    files.replace_text(tmp_path / "register.md", "new")
+    left = {item.name for item in tmp_path.iterdir()}
+    assert left == {"register.md", *foreign, ".register.md.89abcdef.tmp"}
+
+
+def test_a_copy_is_private_and_whole_and_nothing_is_left_beside(tmp_path):
+    (tmp_path / "source").write_bytes(b"x" * 9_000_000)
+    files.copy(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"x" * 9_000_000
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileNotFoundError):
+        files.copy(tmp_path / "gone", tmp_path / "other")
+    assert {item.name for item in tmp_path.iterdir()} == {"source", "target"}
+
+
 def test_an_os_error_becomes_one_that_says_what_to_do(tmp_path):
     with pytest.raises(StoreError, match="No such file") as caught, files.explained("document x"):
         files.replace_text(tmp_path / "no" / "where", "x")

@@ -1,12 +1,14 @@
 """Names by example: what is safe, and how templates become file names."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from amanat.domain.errors import ConfigurationError, ExitCode
-from amanat.domain.naming import check_name, counts_wanted, fields, numbered, render, slug
+from amanat.domain.naming import check_name, counts_wanted, fields, name_of_application, numbered, render, slug
 from amanat.domain.policy import MANUAL
 
 TAKEN = datetime(2025, 10, 3, 2, 15, 9, tzinfo=timezone(timedelta(hours=4)))
@@ -200,3 +202,36 @@ def test_numbers_tell_files_of_one_name_apart() -> None:
 )
 def test_a_database_name_from_any_text(text: str, expected: str) -> None:
     assert slug(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "begin"),
+    [
+        ("/var/www/atis/backend", "atis-backend-sqlite-"),
+        ("/srv/My Café/Backend v2", "my-cafe-backend-v2-sqlite-"),
+        ("/backend", "backend-sqlite-"),
+        ("/", "database-sqlite-"),
+        ("/备份/后端", "database-sqlite-"),
+        ("/" + "a" * 44 + "/backend", "a" * 44 + "-sqlite-"),
+        ("/" + "a" * 255 + "/" + "b" * 255, "a" * 45 + "-sqlite-"),
+    ],
+)
+def test_an_application_is_named_after_its_folders(folder: str, begin: str) -> None:
+    name = name_of_application(PurePosixPath(folder), "sqlite")
+    assert re.fullmatch(re.escape(begin) + "[0-9a-f]{6}", name)
+    assert len(name) <= 63, "so that a policy file may say it too"
+
+
+def test_applications_in_folders_of_one_name_are_told_apart() -> None:
+    folders = [
+        "/a/backend",
+        "/b/backend",
+        "/x/a/backend",
+        "/y/a/backend",
+        "/备份/后端",
+        "/后端/备份",
+        "/a-backend",
+    ]
+    names = {name_of_application(PurePosixPath(folder), "postgresql") for folder in folders}
+    assert len(names) == len(folders)
+    assert name_of_application(PurePosixPath("/a/backend"), "postgresql") in names

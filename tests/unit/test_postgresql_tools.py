@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from amanat.domain.errors import ConfigurationError, ProofError, SourceError, SpaceError, StoreError, ToolError
-from amanat.domain.model import Scope
+from amanat.domain.model import Facts, Scope
 from amanat.domain.scope import Table, select
-from amanat.engines.postgresql import dump
+from amanat.engines.postgresql import dump, proof
 from amanat.engines.postgresql.access import require_readable
-from amanat.engines.postgresql.archive import archive_version, contents
+from amanat.engines.postgresql.archive import Contents, archive_version, contents
 from amanat.engines.postgresql.catalog import Catalog, NumberSequence, Relation
 from amanat.engines.postgresql.clients import Client, Places, choose
 from amanat.engines.postgresql.connection import Target, pgpass_line, target
@@ -218,3 +218,24 @@ def test_which_sequences_the_role_must_read(scope, sequence, needed):
     known = Catalog(role="amanat", relations=(USERS, other), sequences=(unreadable,))
     with pytest.raises(SourceError, match=r"s\.seq") if needed else nullcontext():
         require_readable(known, scope, select(scope, known.tables))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"table_oids": {}},
+        {"table_oids": [16400]},
+        {"table_oids": {"public.users": "16400"}},
+        {"table_oids": {"public.users": None}},
+        {"table_oids": {"public.users": 16400}, "data_oids": [[]]},
+        {"table_oids": {"public.users": 16400}, "data_oids": "16400"},
+        {"table_oids": {"public.users": 16400}, "data_oids": [16400], "extension_data_oids": [True]},
+    ],
+    ids=str,
+)
+def test_facts_of_an_edited_manifest_prove_nothing(extra):
+    facts = Facts(engine_version="15", source_bytes=1, tables=("public.users",), extra=extra)
+    there = Contents(tables=frozenset({16400}), data=frozenset({16400}))
+    with pytest.raises(ProofError, match="OIDs"):
+        proof._compare(Path("a.dump"), there, facts)

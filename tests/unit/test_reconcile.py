@@ -9,7 +9,7 @@ from amanat.domain.reconcile import Observed, plan
 from tests.support.snapshots import snapshot
 
 T = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
-NOTHING = Observed(open_runs=(), alive=(), staged=(), rows=(), units={}, present=(), strays=())
+NOTHING = Observed(open_runs=(), alive=(), staged=(), rows=(), units={}, present=(), strays=(), broken={})
 
 
 def run(run_id="r1", **said):

@@ -22,6 +22,7 @@ class Event(StrEnum):
     SLOT_MISSED = "schedule.missed"
     SLOT_SKIPPED = "schedule.skipped"
     SCHEDULE_CHANGED = "schedule.changed"
+    CLOCK_JUMPED = "clock.jumped"
     CONFIG_LOADED = "config.loaded"
     CONFIG_REJECTED = "config.rejected"
     DAEMON_STARTED = "daemon.started"

@@ -1,11 +1,13 @@
 """The manifest beside each artefact: all that is needed to use it without Amanat (design section 5)."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from amanat.domain.errors import IntegrityError
+from amanat.domain.manifest_reading import Fields
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope, Snapshot, utc_text
 
 SCHEMA_VERSION = 1
@@ -83,68 +85,117 @@ def encode(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def decode(data: Any, folder: str) -> Manifest:
-    """``folder``: where the manifest lies, relative to the store. IntegrityError when it is not a manifest."""
+def decode(data: object, folder: str) -> Manifest:
+    """``folder``: where the manifest lies, relative to the store.
+
+    IntegrityError for all that ``encode`` would not have written for a snapshot in that folder.
+    """
     try:
-        _require_known_version(data["schema_version"])
-        return _decode(data, folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        manifest = _manifest(Fields(data), folder)
+        _require_nothing_else(data, manifest)
+    except ValueError as exc:
         raise IntegrityError(
-            f"manifest in {folder} cannot be read: {exc!r}", hint="it was edited or is of another version"
+            f"manifest in {folder!r} cannot be read: {exc}", hint="it was edited or is of another version"
         ) from exc
+    return manifest
 
 
-def _require_known_version(version: Any) -> None:
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, this amanat knows {SCHEMA_VERSION}")
-
-
-def _decode(data: Any, folder: str) -> Manifest:
-    companions = tuple(Companion(**item) for item in data["companions"])
-    facts = data["facts"]
+def _manifest(data: Fields, folder: str) -> Manifest:
+    _require_known_version(data)
+    _require_own_folder(data.name("database"), folder)
+    artefact = data.inner("artefact")
+    companions = _companions(data, _file(artefact))
     return Manifest(
-        snapshot=_snapshot(data, folder, companions),
-        facts=Facts(**{**facts, "tables": tuple(facts["tables"])}),
+        snapshot=_snapshot(data, companions),
+        facts=_facts(data.inner("facts")),
         companions=companions,
-        tools=data["tools"],
-        archive_version=data["artefact"]["archive_version"],
-        recipe=tuple(data["restore"]),
-        warnings=tuple(data["warnings"]),
+        tools=data.texts_by_name("tools"),
+        archive_version=artefact.text("archive_version"),
+        recipe=data.texts("restore"),
+        warnings=data.texts("warnings"),
     )
 
 
-def _snapshot(data: Any, folder: str, companions: tuple[Companion, ...]) -> Snapshot:
-    artefact, proof = data["artefact"], data["proof"]
-    for file in (artefact["file"], *(item.file for item in companions)):
-        if "/" in file or file in {"", ".", ".."}:
-            raise ValueError(f"file name {file!r} leaves the folder")
+def _require_known_version(data: Fields) -> None:
+    version = data.count("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"its schema_version is {version}, this amanat knows {SCHEMA_VERSION}")
+
+
+def _require_own_folder(database: str, folder: str) -> None:
+    if database != folder:
+        raise ValueError(f"its database is {database!r}, whose folder is not {folder!r}")
+
+
+def _require_nothing_else(data: object, manifest: Manifest) -> None:
+    """All types were checked, so equality tells the rest: keys that nobody would read, and lose."""
+    if isinstance(data, dict) and (written := encode(manifest)) != data:
+        extra = [key for key in data if written.get(key) != data[key]]
+        raise ValueError(f"{reprlib.repr(extra)} holds what this amanat does not know")
+
+
+def _file(part: Fields) -> str:
+    name = part.name("file")
+    if name.endswith(SUFFIX):
+        raise ValueError(f"the artefact or one of its companions is named like a manifest: {name!r}")
+    return name
+
+
+def _companions(data: Fields, artefact: str) -> tuple[Companion, ...]:
+    """They are deleted with the artefact, so a manifest must not claim other files."""
+    companions = tuple(_companion(part) for part in data.list_of_inner("companions"))
+    names = [companion.file for companion in companions]
+    for name in names:
+        if not name.startswith(f"{artefact}.") or name == f"{artefact}." or names.count(name) > 1:
+            raise ValueError(f"companions: {name!r} does not belong to the artefact {artefact!r}, or stands twice")
+    return companions
+
+
+def _companion(part: Fields) -> Companion:
+    return Companion(file=_file(part), size_bytes=part.count("size_bytes"), sha256=part.hexadecimal("sha256", 64))
+
+
+def _facts(part: Fields) -> Facts:
+    return Facts(
+        engine_version=part.text("engine_version"),
+        source_bytes=part.count("source_bytes"),
+        tables=part.texts("tables"),
+        counts=part.counts_by_name("counts"),
+        extra=part.plain("extra"),
+    )
+
+
+def _scope(part: Fields) -> Scope:
+    return Scope(
+        tables=part.texts("tables"), exclude=part.texts("exclude"), exclude_data=part.texts("exclude_data")
+    )
+
+
+def _snapshot(data: Fields, companions: tuple[Companion, ...]) -> Snapshot:
+    artefact, proof, folder = data.inner("artefact"), data.inner("proof"), data.name("database")
     return Snapshot(
-        id=data["id"],
-        database=data["database"],
-        engine=EngineName(data["engine"]),
-        environment=data["environment"],
-        policy=data["policy"],
-        name=data["name"],
-        purpose=data["purpose"],
-        by=data["by"],
-        scope=Scope(**{key: tuple(patterns) for key, patterns in data["scope"].items()}),
-        path=f"{folder}/{artefact['file']}",
-        size_bytes=artefact["size_bytes"],
-        source_bytes=data["facts"]["source_bytes"],
-        sha256=artefact["sha256"],
-        taken_at=datetime.fromisoformat(data["taken_at"]),
-        scheduled_at=_time(data["scheduled_at"]),
-        proof=ProofLevel(proof["level"]),
-        required_proof=ProofLevel(proof["required"]),
-        proof_at=_time(proof["at"]),
-        proof_run=proof["run"],
+        id=data.hexadecimal("id", 12),
+        database=folder,
+        engine=data.word("engine", EngineName),
+        environment=data.text("environment"),
+        policy=data.name("policy"),
+        name=data.name("name"),
+        purpose=data.text("purpose"),
+        by=data.text("by"),
+        scope=_scope(data.inner("scope")),
+        path=f"{folder}/{artefact.name('file')}",
+        size_bytes=artefact.count("size_bytes"),
+        source_bytes=data.inner("facts").count("source_bytes"),
+        sha256=artefact.hexadecimal("sha256", 64),
+        taken_at=data.time("taken_at"),
+        scheduled_at=data.optional_time("scheduled_at"),
+        proof=proof.word("level", ProofLevel),
+        required_proof=proof.word("required", ProofLevel),
+        proof_at=proof.optional_time("at"),
+        proof_run=proof.optional_text("run"),
         companions=tuple(f"{folder}/{item.file}" for item in companions),
     )
 
 
 def _text(time: datetime | None) -> str | None:
     return None if time is None else utc_text(time)
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

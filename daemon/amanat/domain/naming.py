@@ -1,10 +1,12 @@
 """Names of snapshots and files: what is safe, and how a template becomes a file name (design section 5)."""
 
 import difflib
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import require_aware
@@ -18,6 +20,7 @@ _HOSTILE = frozenset('<>:"|?*\\/')
 _LONGEST_NAME = (100, 150)  # characters, UTF-8 bytes
 _LONGEST_FILE_NAME = (200, 200)  # leaves room below the usual 255 for extension, number and ".manifest.json"
 _LONGEST_SLUG = 60
+_LONGEST_OF_FOLDERS = 45  # with engine and digits at most the 63 of a name in a policy file
 
 
 def check_name(name: str) -> str:
@@ -86,6 +89,12 @@ def slug(text: str) -> str:
     """A database name from any text: ``My Café.sqlite`` → ``my-cafe-sqlite``; not one to one."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_SLUG].strip("-") or "database"
+
+
+def name_of_application(folder: PurePath, engine: str) -> str:
+    """Of a database in no policy file: ``atis-backend-sqlite-1f2e3d``; the digits are of the whole path."""
+    readable = slug(f"{folder.parent.name}-{folder.name}")[:_LONGEST_OF_FOLDERS].rstrip("-")
+    return f"{readable}-{engine}-{hashlib.sha256(bytes(folder)).hexdigest()[:6]}"
 
 
 def _checked(text: str, what: str, longest: tuple[int, int]) -> str:

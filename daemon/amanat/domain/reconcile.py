@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import Run, Snapshot, SnapshotState
 
+COMPANION_SUFFIXES = (".globals.sql",)
+"""What an engine may put beside an artefact; nothing else behind its name is ours to remove."""
+
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 
 
@@ -18,6 +21,7 @@ class Observed:
     """``alive``: ids of runs whose process holds their lock. ``staged``: runs that have a staging folder.
 
     ``present``: all files of the store but manifests; ``strays``: those that no manifest claims.
+    ``broken``: manifests that cannot be read, with the reason.
     """
 
     open_runs: Sequence[Run]
@@ -27,6 +31,7 @@ class Observed:
     units: Mapping[str, Manifest]
     present: Collection[str]
     strays: Collection[str]
+    broken: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,7 @@ class Repairs:
     found_again: tuple[Snapshot, ...]
     pruned: tuple[Snapshot, ...]
     foreign: tuple[str, ...]
+    broken: Mapping[str, str]
 
     @property
     def count(self) -> int:
@@ -66,6 +72,7 @@ def plan(seen: Observed) -> Repairs:
         missing=tuple(row for row in seen.rows if row.state in _HERE and not _complete(row, seen)),
         found_again=tuple(row for row in seen.rows if row.state is SnapshotState.MISSING and _complete(row, seen)),
         pruned=tuple(row for row in seen.rows if row.state is SnapshotState.PRUNING),
+        broken=seen.broken,
         foreign=tuple(sorted(set(seen.strays) - set(half_written) - busy)),
     )
 
@@ -73,11 +80,11 @@ def plan(seen: Observed) -> Repairs:
 def _half_written(seen: Observed, dead: Sequence[Run]) -> dict[str, str]:
     """Files that are ours only because a dead run named them: the artefact, and companions behind its name."""
     return {
-        path: run.id
+        f"{run.artefact}{suffix}": run.id
         for run in dead
         if run.artefact and run.artefact not in seen.units
-        for path in seen.strays
-        if path == run.artefact or path.startswith(f"{run.artefact}.")
+        for suffix in ("", *COMPANION_SUFFIXES)
+        if f"{run.artefact}{suffix}" in seen.strays
     }
 
 

@@ -46,17 +46,17 @@ def guard(
     ``interval``: the longest regular pause between runs of the policy, None without schedule.
     ``last_seen``: the newest time the register knows. ``newest``: when the newest snapshot was taken before
     the run that prunes now, whose own carries the same clock and shows no jump; by default that of the plan.
-    ``confirmed``: a plan id somebody agreed to; it answers ``too-many`` only.
+    ``confirmed``: a plan id somebody agreed to; it answers all but ``last-run-failed``.
     """
     require_aware(now, last_seen, newest)
     if not plan.remove:
         return ()
-    return (
+    doubts = (
         *_clock_backwards(plan, now, last_seen),
         *_clock_jumped(newest or _newest(plan), now, interval),
-        *_too_many(plan, confirmed),
-        *_last_run_failed(failed=newest_run_failed),
+        *_too_many(plan),
     )
+    return (*(() if confirmed == plan.id else doubts), *_last_run_failed(failed=newest_run_failed))
 
 
 def _clock_backwards(plan: Plan, now: datetime, last_seen: datetime | None) -> Iterator[Refusal]:
@@ -65,7 +65,7 @@ def _clock_backwards(plan: Plan, now: datetime, last_seen: datetime | None) -> I
         yield Refusal(
             reason=RefusalReason.CLOCK_BACKWARDS,
             message=f"the clock says {utc_text(now)}, the register already knows {utc_text(last_seen)}",
-            hint="set the clock right, then prune again",
+            hint=f"set the clock right; if it is and was not, `amanat prune --confirm {plan.id}`",
         )
     elif newest - now > _CLOCK_TOLERANCE:
         yield Refusal(
@@ -86,9 +86,9 @@ def _clock_jumped(newest: datetime, now: datetime, interval: timedelta | None) -
         )
 
 
-def _too_many(plan: Plan, confirmed: str) -> Iterator[Refusal]:
+def _too_many(plan: Plan) -> Iterator[Refusal]:
     removed, all_of_them = len(plan.remove), len(plan.verdicts)
-    if 2 * removed > all_of_them and confirmed != plan.id:
+    if 2 * removed > all_of_them:
         yield Refusal(
             reason=RefusalReason.TOO_MANY,
             message=f"the plan would remove {removed} of {all_of_them} snapshots, more than half",

@@ -22,6 +22,7 @@ from amanat.faces.scheduler.scheduler import Scheduler
 from amanat.host import clock
 from amanat.host.notify import Notifier
 from amanat.observability.metrics import DaemonState, RegisterCollector
+from amanat.services import losses
 from amanat.services.checks import Check, host_checks
 
 _BEAT_SECONDS = 5.0
@@ -48,6 +49,7 @@ class Daemon:
         self._notifier = Notifier.from_environment()
         self._state = DaemonState()
         self._started = (clock.now(), clock.monotonic())
+        self._beaten: float | None = None
         watchdog = self._notifier.watchdog_interval
         self._scheduler = Scheduler(
             app,
@@ -66,7 +68,7 @@ class Daemon:
                 pid=os.getpid(),
                 store=str(self._app.ports.store.root),
             )
-            self._app.ports.store.require()
+            losses.require_store(self._app.ports)
             self._app.reconcile(by=_BY)
             self._digest = _digest(self._app.settings.policies)
             self._state.config_loaded = clock.now().timestamp()
@@ -83,15 +85,9 @@ class Daemon:
 
     def checks(self) -> list[Check]:
         """What ``/readyz`` asks."""
-        age = clock.now().timestamp() - self._state.heartbeat
         return [
             *host_checks(self._app.ports),
-            Check(
-                name="scheduler",
-                ok=age < _STALLED_SECONDS,
-                detail=f"came round {age:.0f} s ago",
-                hint="" if age < _STALLED_SECONDS else "the loop hangs: restart the daemon, keep its log",
-            ),
+            self._scheduler_check(),
             Check(
                 name="configuration",
                 ok=self._state.config_ok,
@@ -99,6 +95,18 @@ class Daemon:
                 hint="" if self._state.config_ok else "`amanat config check` says why",
             ),
         ]
+
+    def _scheduler_check(self) -> Check:
+        if self._beaten is None:
+            return Check(name="scheduler", ok=False, detail="has not started", hint="wait for `daemon.ready`")
+        age = clock.monotonic() - self._beaten
+        ok = age < _STALLED_SECONDS
+        return Check(
+            name="scheduler",
+            ok=ok,
+            detail=f"came round {age:.0f} s ago",
+            hint="" if ok else "the loop hangs: restart the daemon, keep its log",
+        )
 
     @contextlib.contextmanager
     def _http(self) -> Iterator[None]:
@@ -150,10 +158,13 @@ class Daemon:
     def _beat(self) -> None:
         """In the scheduler's loop: the watchdog is fed only while that loop comes round."""
         wall, monotonic = self._started
-        now = clock.now()
+        now, self._beaten = clock.now(), clock.monotonic()
         self._state.heartbeat = now.timestamp()
-        self._state.clock_skew = (now - wall).total_seconds() - (clock.monotonic() - monotonic)
-        self._notifier.watchdog()
+        self._state.clock_skew = (now - wall).total_seconds() - (self._beaten - monotonic)
+        try:
+            self._notifier.watchdog()
+        except AmanatError as exc:  # the loop must go on; if this lasts, systemd ends it
+            self._emit(Event.RUN_WARNING, warning=str(exc))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -4,15 +4,19 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from amanat.domain.errors import SpaceError, StoreError
 from amanat.ports import Control
 
 _CHUNK = 4 * 1024 * 1024
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -51,14 +55,29 @@ def sync(path: Path) -> None:
 def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write ``text`` so that a reader sees the old file or the whole new one, also after a power cut.
 
-    ``mode`` holds whatever the umask is. The caller sees to it that nobody else replaces ``path`` meanwhile;
-    what a crash leaves beside it, the next call replaces.
+    ``mode`` holds whatever the umask is. A link at ``path`` is replaced, and what it points to stays as it is.
+    The caller sees to it that nobody else replaces ``path`` meanwhile; what a kill left beside it, the next
+    call removes.
     """
-    beside = path.with_name(f".{path.name}.tmp")
+    _sweep_beside(path)
+    with _replacing(path, mode=mode) as file:
+        file.write(text.encode())
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the bytes, private (0600) and synced; ``target`` appears whole or not at all."""
+    with source.open("rb") as original, _replacing(target, mode=0o600) as file:
+        shutil.copyfileobj(original, file, _CHUNK)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """A new file that takes the place of ``path`` at the end; its name cannot be foreseen and led elsewhere."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(beside, _NEW_FILE, 0o600)
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - takes a descriptor
-            file.write(text)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - takes a descriptor
+            yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
@@ -69,18 +88,17 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     sync(path.parent)
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy the bytes, private (0600) and synced; ``target`` appears whole or not at all."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        shutil.copyfile(source, beside)
-        sync(beside)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync(target.parent)
+def _sweep_beside(path: Path) -> None:
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
+    with contextlib.suppress(OSError):  # tidying up is not worth failing for
+        for item in path.parent.iterdir():
+            if ours.fullmatch(item.name) and _is_own_file(item):
+                item.unlink()
+
+
+def _is_own_file(path: Path) -> bool:
+    about = path.lstat()
+    return stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def sha256(path: Path, control: Control, *, from_disk: bool = False) -> str:

@@ -22,6 +22,7 @@ _LEVELS = {
     Event.DOCUMENT_FAILED: "error",
     Event.SLOT_MISSED: "warning",
     Event.SLOT_SKIPPED: "warning",
+    Event.CLOCK_JUMPED: "warning",
     Event.CONFIG_REJECTED: "error",
     Event.BUG: "critical",
 }

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from amanat.domain.model import EngineName
-from amanat.domain.policy import Database
+from amanat.domain.policy import Database, Policy
 from amanat.ports.engine import Artefact, Engine, Order, Prover
 from amanat.ports.register import Register, RunCount, SnapshotTotals
 from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
@@ -39,7 +39,8 @@ __all__ = [
 class Ports:
     """Everything that services reach the outside with; ``app`` puts it together.
 
-    ``limit``: runs at once on this host. ``write_document``: replace a text file atomically.
+    ``limit``: runs at once on this host. ``policy_now``: the policy of that name as it is in force now.
+    ``write_document``: replace a text file atomically.
     """
 
     register: Register
@@ -53,3 +54,4 @@ class Ports:
     scratch: Scratch
     write_document: Callable[[Path, str], None]
     limit: int
+    policy_now: Callable[[str], Policy | None]

@@ -38,6 +38,11 @@ class SnapshotTotals:
     newest_proven: datetime | None
     oldest_proven: datetime | None
 
+    @property
+    def present(self) -> int:
+        """How many should have their files in the store."""
+        return sum(count for proof, count in self.by_proof.items() if proof != SnapshotState.MISSING)
+
 
 class Register(Protocol):
     """The audit record; each method is one transaction. Errors: RegisterError.
@@ -79,6 +84,9 @@ class Register(Protocol):
         """Those whose id begins so."""
 
     def snapshot_at(self, path: str) -> Snapshot | None: ...
+    def knows_path(self, path: str) -> bool:
+        """Whether a snapshot ever had it, or a run ever named it as its own."""
+
     def record_proof(
         self,
         snapshot: Snapshot,
@@ -89,8 +97,13 @@ class Register(Protocol):
         run: str,
         entry: Entry,
     ) -> Snapshot: ...
+    def begin_pruning(self, snapshot: Snapshot) -> None:
+        """State ``pruning``; RefusedError if it is held by now, or was neither present nor damaged."""
+
     def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None: ...
-    def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None: ...
+    def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None:
+        """NotFoundError if its deletion has begun meanwhile."""
+
     def release(self, snapshot: Snapshot, entry: Entry) -> None:
         """Release every hold in force on it."""
 

@@ -59,6 +59,12 @@ class Store(Protocol):
     def delete(self, path: str, companions: tuple[str, ...]) -> None:
         """Manifest first, then the files; may be repeated after a crash."""
 
+    def is_bare(self) -> bool:
+        """Whether no database has a folder in it: new, emptied, or not mounted."""
+
+    def has_manifest(self, path: str) -> bool:
+        """Whether the commit mark of an artefact was made."""
+
     def holds(self, path: str) -> bool:
         """Whether artefact and manifest both lie there."""
 

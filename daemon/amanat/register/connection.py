@@ -13,7 +13,13 @@ from amanat.host import clock
 
 FILE_NAME = "register.sqlite"
 _BUSY_SECONDS = 30.0
+_PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+_HINT = (
+    "check owner, mode and free space of the state folder; "
+    "moved away, `amanat reconcile` makes the list of snapshots anew from the store"
+)
+_BUSY_HINT = "another process holds it (`fuser -v` on the file names it): end that one, or try again later"
 
 
 def require(folder: Path) -> None:
@@ -26,35 +32,46 @@ def require(folder: Path) -> None:
 
 
 class RegisterDatabase:
-    """One connection, shared by the threads of a process; WAL lets other processes read meanwhile.
+    """Two connections, shared by the threads of a process: readers never wait for a writer (WAL).
 
     Every error of SQLite leaves here as a RegisterError.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
-        self._guard = threading.RLock()
-        self._connection = self._open(folder)
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._writer = self._open(folder)
+        self._reader = self._open_reader()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """BEGIN IMMEDIATE … COMMIT; rolled back when the body raises."""
-        with self._guard, self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._writing, self._explained():
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield self._writer
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._writer.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            self._writer.execute("COMMIT")
 
     def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        with self._guard, self._explained():
-            return self._connection.execute(sql, parameters).fetchall()
+        """What has been committed; not for use within a transaction."""
+        with self._reading, self._explained():
+            return self._reader.execute(sql, parameters).fetchall()
+
+    def require_writable(self, *, wait: float = _PROBE_SECONDS) -> None:
+        """RegisterError when nothing can be written, or when somebody else writes for longer than ``wait``."""
+        with self._explained(), contextlib.closing(self._connect("rw", wait)) as probe:
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
 
     def close(self) -> None:
-        with self._guard:
-            self._connection.close()
+        """The writer last: it then folds the write-ahead log into the file."""
+        with self._reading:
+            self._reader.close()
+        with self._writing:
+            self._writer.close()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -63,11 +80,8 @@ class RegisterDatabase:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as exc:
-            raise RegisterError(
-                f"register {self.path}: {exc}",
-                hint="check owner, mode and free space of the state folder; "
-                "moved away, `amanat reconcile` makes the list of snapshots anew from the store",
-            ) from exc
+            busy = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            raise RegisterError(f"register {self.path}: {exc}", hint=_BUSY_HINT if busy else _HINT) from exc
 
     def _open(self, folder: Path) -> sqlite3.Connection:
         try:
@@ -77,14 +91,29 @@ class RegisterDatabase:
                 f"state folder {folder} cannot be made: {exc.strerror}", hint="correct AMANAT_STATE"
             ) from exc
         with self._explained():
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            connection.row_factory = sqlite3.Row
+            connection = self._connect("rwc", _BUSY_SECONDS)
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, self.path)
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        with self._explained():
+            connection = self._connect("rw", _BUSY_SECONDS)  # even readers write to the index of the log
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _connect(self, mode: str, busy_seconds: float) -> sqlite3.Connection:
+        """``mode``: of SQLite's file URIs (uri.html, 3.3): ``rwc`` makes the file, ``rw`` does not."""
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.row_factory = sqlite3.Row
         return connection
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from amanat.domain.errors import BusyError, RegisterError
+from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.ports import RunCount, SnapshotTotals
 from amanat.register import rows, totals
@@ -108,9 +108,15 @@ class Register:
     # snapshots
 
     def add_snapshot(self, snapshot: Snapshot, entry: Entry) -> None:
-        with self._database.transaction() as connection:
-            rows.insert(connection, "snapshots", rows.snapshot_row(snapshot))
-            rows.insert(connection, "entries", rows.entry_row(entry))
+        try:
+            with self._database.transaction() as connection:
+                rows.insert(connection, "snapshots", rows.snapshot_row(snapshot))
+                rows.insert(connection, "entries", rows.entry_row(entry))
+        except sqlite3.IntegrityError as exc:
+            raise RegisterError(
+                f"snapshot id {snapshot.id} of {snapshot.path} is taken",
+                hint="a copy of its files?",
+            ) from exc
 
     def snapshots(self, *, database: str | None = None, policy: str | None = None) -> list[Snapshot]:
         """Newest first, in every state."""
@@ -138,6 +144,12 @@ class Register:
         )
         return {(row["database"], row["policy"]): row["count"] for row in found}
 
+    def knows_path(self, path: str) -> bool:
+        found = self._database.query(
+            "SELECT 1 FROM snapshots WHERE path = ?1 UNION ALL SELECT 1 FROM runs WHERE artefact = ?1", (path,)
+        )
+        return bool(found)
+
     def record_proof(
         self,
         snapshot: Snapshot,
@@ -157,6 +169,17 @@ class Register:
             rows.insert(connection, "entries", rows.entry_row(entry))
         return changed
 
+    def begin_pruning(self, snapshot: Snapshot) -> None:
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE snapshots SET state = 'pruning'"
+                " WHERE id = ? AND state IN ('present', 'damaged', 'pruning')"
+                " AND NOT EXISTS (SELECT 1 FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL)",
+                (snapshot.id,),
+            ).rowcount
+        if not changed:
+            raise RefusedError(f"snapshot {snapshot.id} is held, or gone", hint="`amanat show` tells")
+
     def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None:
         with self._database.transaction() as connection:
             connection.execute("UPDATE snapshots SET state = ? WHERE id = ?", (state, snapshot.id))
@@ -167,10 +190,15 @@ class Register:
 
     def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None:
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO holds (snapshot, reason, by, at) VALUES (?, ?, ?, ?)",
-                (snapshot.id, reason, entry.by, rows.time_text(entry.at)),
-            )
+            inserted = connection.execute(
+                "INSERT INTO holds (snapshot, reason, by, at) SELECT id, ?, ?, ? FROM snapshots"
+                " WHERE id = ? AND state IN ('present', 'damaged')",
+                (reason, entry.by, rows.time_text(entry.at), snapshot.id),
+            ).rowcount
+            if not inserted:
+                raise NotFoundError(
+                    f"snapshot {snapshot.id} is being deleted", hint="choose another: `amanat list`"
+                )
             rows.insert(connection, "entries", rows.entry_row(entry))
 
     def release(self, snapshot: Snapshot, entry: Entry) -> None:
@@ -205,7 +233,7 @@ class Register:
             connection.execute(
                 "INSERT INTO slots (policy, database, last_at, missed) VALUES (?1, ?2, ?3, ?4)"
                 " ON CONFLICT (policy, database) DO UPDATE SET"
-                " last_at = max(coalesce(last_at, ''), excluded.last_at), missed = missed + excluded.missed",
+                " last_at = excluded.last_at, missed = missed + excluded.missed",
                 (policy, database, rows.time_text(slot), missed),
             )
 
@@ -221,8 +249,7 @@ class Register:
                 f"register {self._database.path} is damaged: {problems[0]}",
                 hint="move it away; `amanat reconcile` makes the list of snapshots anew from the store",
             )
-        with self._database.transaction():
-            pass
+        self._database.require_writable()
 
 
 _FINISHING = ("finished_at", "outcome", "code", "reason", "hint", "note", "snapshot")

@@ -36,7 +36,7 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Sn
     """
     size, digest = ports.store.describe(taken.artefact.path, control)
     _prove(ports, request, taken, digest, control)
-    path = _free_path(ports, request, _file_name(request, taken), taken.engine.extension)
+    path = _free_path(ports, request, taken)
     companions = _companions(ports, taken.artefact, path, control)
     snapshot = _snapshot(ports, request, taken, (path, size, digest), companions)
     control.check()
@@ -115,11 +115,13 @@ def _companions(ports: Ports, artefact: Artefact, path: str, control: Control) -
     ]
 
 
-def _free_path(ports: Ports, request: Request, file_name: str, extension: str) -> str:
-    """Never one that a snapshot had before, so that a path in the register means one snapshot for ever."""
+def _free_path(ports: Ports, request: Request, taken: Taken) -> str:
+    """Never one that a run had before, so that a path in the register means one snapshot for ever."""
+    file_name = _file_name(request, taken)
     for number in range(1, _MOST_OF_ONE_NAME):
-        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{extension}"
-        if ports.store.is_free(path) and ports.register.snapshot_at(path) is None:
+        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{taken.engine.extension}"
+        wanted = (path, *(f"{path}{suffix}" for suffix in taken.artefact.companions))
+        if all(ports.store.is_free(name) for name in wanted) and not ports.register.knows_path(path):
             return path
     raise StoreError(
         f"{_MOST_OF_ONE_NAME} snapshots of {request.database.name} are named {file_name}",

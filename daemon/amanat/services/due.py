@@ -6,7 +6,7 @@ from datetime import datetime
 from amanat.domain.errors import BusyError, InterruptedRunError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run, Snapshot, Stage
-from amanat.domain.policy import Database, Policy
+from amanat.domain.policy import Database, Policy, Schedule
 from amanat.domain.schedule import Due, due, previous_instant
 from amanat.ports import Ports
 from amanat.services import snapshot
@@ -23,7 +23,7 @@ def run_due(ports: Ports, policy: Policy, database: Database) -> Snapshot | None
     stop it is due again, within ``catch_up``. Errors of the run are raised after that.
     """
     assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
-    last = ports.register.last_slot(policy.name, database.name)
+    last = _last_slot(ports, policy, database)
     now = due(policy.schedule, ports.now(), last)
     if now.run is not None:
         return _run_slot(ports, policy, database, now)
@@ -32,7 +32,22 @@ def run_due(ports: Ports, policy: Policy, database: Database) -> Snapshot | None
     return None
 
 
+def _last_slot(ports: Ports, policy: Policy, database: Database) -> datetime | None:
+    """A clock that was ahead and is right again must not stop the schedule until time has caught up."""
+    assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
+    last, now = ports.register.last_slot(policy.name, database.name), ports.now()
+    if last and last > now:
+        last = previous_instant(policy.schedule, now)
+        ports.register.record_slot(policy.name, database.name, last, missed=0)
+    return last
+
+
 def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Snapshot | None:
+    assert now.run  # noqa: S101 - the caller has looked
+    earlier = ports.register.runs_of_slot(Stage.SNAPSHOT, policy.name, database.name, now.run)
+    if snapshot.is_served(earlier, policy):
+        _account(ports, policy, database, now)
+        return None
     request = Request(
         database=database,
         policy=policy,
@@ -68,9 +83,11 @@ def _account(ports: Ports, policy: Policy, database: Database, now: Due) -> None
         )
 
 
-def begin_anew(ports: Ports, policy: Policy, database: Database) -> None:
-    """The schedule was changed: it holds from now on, and instants that only the new one had are not made good."""
+def begin_anew(ports: Ports, policy: Policy, database: Database, *, before: Schedule) -> None:
+    """Other instants hold from now on, and those that only the new schedule had are not made good."""
     assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
+    if (before.cron, before.timezone) == (policy.schedule.cron, policy.schedule.timezone):
+        return
     if ports.register.last_slot(policy.name, database.name) is not None:
         slot = previous_instant(policy.schedule, ports.now())
         ports.register.record_slot(policy.name, database.name, slot, missed=0)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
-from amanat.domain.model import Entry, EntryKind, Outcome, Snapshot, SnapshotState
+from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Snapshot, SnapshotState
 from amanat.ports import Ports
 
 _SHOULD_BE_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
@@ -15,9 +16,20 @@ def as_on_disk(ports: Ports, rows: Iterable[Snapshot]) -> list[Snapshot]:
     return [replace(row, state=SnapshotState.MISSING) if is_lost(ports, row) else row for row in rows]
 
 
+def require_store(ports: Ports) -> None:
+    """StoreError if it is missing, or empty although the register knows snapshots: a disk that is not mounted."""
+    ports.store.require()
+    known = sum(totals.present for totals in ports.register.snapshot_totals())
+    if known and ports.store.is_bare():
+        raise StoreError(
+            f"store {ports.store.root} is empty, and the register knows {known} snapshots in it",
+            hint="mount it; if they were really removed, `amanat reconcile` takes note of that",
+        )
+
+
 def record(ports: Ports, rows: Iterable[Snapshot], *, by: str) -> None:
     """Write down what was lost and what came back. StoreError when the store itself is gone: it may come back."""
-    ports.store.require()
+    require_store(ports)
     for row in rows:
         if is_lost(ports, row):
             mark_lost(ports, row, by=by)
@@ -45,6 +57,18 @@ def mark_lost(ports: Ports, row: Snapshot, *, by: str) -> None:
 
 
 def mark_found(ports: Ports, row: Snapshot, *, by: str) -> None:
-    entry = Entry.about(row, EntryKind.ADOPTION, at=ports.now(), by=by, detail="found again")
-    ports.register.set_state(row, SnapshotState.PRESENT, entry)
-    ports.emit(Event.RECONCILE_ACTED, what="found again", thing=row.path)
+    """Its files are there again; it counts as before if they are the same bytes."""
+    state = judged_by_bytes(ports, replace(row, state=SnapshotState.PRESENT)).state
+    detail = "found again" if state is SnapshotState.PRESENT else "found again, but not with the bytes it had"
+    entry = Entry.about(row, EntryKind.ADOPTION, at=ports.now(), by=by, detail=detail)
+    ports.register.set_state(row, state, entry)
+    ports.emit(Event.RECONCILE_ACTED, what="found again", thing=row.path, state=state)
+
+
+def judged_by_bytes(ports: Ports, snapshot: Snapshot) -> Snapshot:
+    """As it is if the disk gives the bytes that were proven; else ``damaged``."""
+    control = ports.controls(timeout=None, label={"database": snapshot.database, "policy": snapshot.policy})
+    artefact = ports.store.path(snapshot.path)
+    if ports.store.reread(artefact, control) == snapshot.sha256:
+        return snapshot
+    return replace(snapshot, state=SnapshotState.DAMAGED, proof=ProofLevel.NONE)

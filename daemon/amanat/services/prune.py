@@ -1,9 +1,10 @@
 """Delete what the keep rules let go: decide, ask the guards, then unit by unit (design section 6)."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-from amanat.domain.errors import AmanatError
+from amanat.domain.errors import AmanatError, RefusedError
 from amanat.domain.events import Event
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import Configuration, KeepRules, Policy
@@ -77,12 +78,16 @@ def prune(
     return done
 
 
-def after_success(ports: Ports, policy: Policy, database: str, *, by: str, before: Snapshot | None) -> None:
-    """Prune after a successful run, under its lock; a refusal or failure is recorded and harms nothing."""
+def after_success(ports: Ports, policy_name: str, database: str, *, by: str, before: Snapshot | None) -> None:
+    """Prune after a successful run, under its lock; a refusal or failure is recorded and harms nothing.
+
+    By the rules in force now: they may have been changed while the run went on.
+    """
+    policy = ports.policy_now(policy_name) or _keep_all(policy_name)
     try:
         _carry_out(ports, policy, database, by=by, before=before)
     except AmanatError as exc:
-        ports.emit(Event.RUN_WARNING, database=database, policy=policy.name, warning=f"prune: {exc}")
+        ports.emit(Event.RUN_WARNING, database=database, policy=policy_name, warning=f"prune: {exc}")
 
 
 def _carry_out(
@@ -104,14 +109,18 @@ def _carry_out(
     with recorded(ports, run):
         for verdict in reversed(judged.plan.verdicts):
             if not verdict.keep:
-                delete(ports, verdict.snapshot, by=by, run=run.id, reason="; ".join(verdict.reasons))
-                deleted.append(verdict.snapshot)
+                with contextlib.suppress(RefusedError):
+                    delete(ports, verdict.snapshot, by=by, run=run.id, reason="; ".join(verdict.reasons))
+                    deleted.append(verdict.snapshot)
     return Pruning(database=database, policy=policy.name, plan=judged.plan, refusals=(), deleted=tuple(deleted))
 
 
 def delete(ports: Ports, snapshot: Snapshot, *, by: str, run: str | None, reason: str) -> None:
-    """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile."""
-    ports.register.set_state(snapshot, SnapshotState.PRUNING)
+    """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile.
+
+    RefusedError when it has been held since the plan was made.
+    """
+    ports.register.begin_pruning(snapshot)
     ports.store.delete(snapshot.path, snapshot.companions)
     entry = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
     ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)

@@ -1,12 +1,14 @@
 """Bring register and store into agreement after a crash; safe while other runs are alive."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
-from amanat.domain.errors import AmanatError, BusyError
+from amanat.domain.errors import AmanatError, BusyError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot
-from amanat.domain.reconcile import Observed, Repairs, plan
+from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.services import losses, prune
 
@@ -26,6 +28,7 @@ def look(ports: Ports) -> Repairs:
             units=found.units,
             present=found.present,
             strays=found.strays,
+            broken=found.broken,
         )
     )
 
@@ -33,17 +36,13 @@ def look(ports: Ports) -> Repairs:
 def reconcile(ports: Ports, *, by: str) -> Repairs:
     """Carry out what ``look`` finds; each step may be repeated after another crash."""
     repairs = look(ports)
-    for path in repairs.half_written:
-        ports.store.delete(path, ())
-        _tell(ports, "half-written", path)
-    for run_id in repairs.swept:
-        ports.store.sweep(run_id)
-        ports.scratch.sweep(run_id)
-        _tell(ports, "swept", run_id)
     for manifest in repairs.adopted:
         _adopt(ports, manifest, by)
-    for run in repairs.interrupted:
-        _close(ports, run)
+    for database in sorted({run.database for run in repairs.interrupted}):
+        with contextlib.suppress(BusyError), _locked(ports, database):  # who holds the lock settles it himself
+            settle(ports, database)
+    for run_id in repairs.swept:
+        _sweep(ports, run_id)
     for row in repairs.missing:
         if losses.is_lost(ports, row):  # look again: it may have been committed after the survey
             losses.mark_lost(ports, row, by=by)
@@ -53,7 +52,35 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
         _finish_pruning(ports, row, by)
     for path in repairs.foreign:
         ports.emit(Event.FOREIGN_FOUND, path=path)
+    for path, reason in repairs.broken.items():
+        ports.emit(Event.FOREIGN_FOUND, path=path, reason=reason)
     return repairs
+
+
+def settle(ports: Ports, database: str) -> None:
+    """Close the dead runs of a database, with all they left. The caller holds the database's lock."""
+    for run in ports.register.open_runs():
+        if run.database == database and not ports.locks.is_alive(run.id):
+            _remove_half_written(ports, run)
+            _sweep(ports, run.id)
+            _close(ports, run)
+
+
+def _remove_half_written(ports: Ports, run: Run) -> None:
+    """What the run named and moved into place, unless it was committed after all."""
+    if (
+        run.artefact
+        and not ports.store.has_manifest(run.artefact)
+        and not ports.register.snapshot_at(run.artefact)
+    ):
+        ports.store.delete(run.artefact, tuple(f"{run.artefact}{suffix}" for suffix in COMPANION_SUFFIXES))
+        _tell(ports, "half-written", run.artefact)
+
+
+def _sweep(ports: Ports, run_id: str) -> None:
+    ports.store.sweep(run_id)
+    ports.scratch.sweep(run_id)
+    _tell(ports, "swept", run_id)
 
 
 def _close(ports: Ports, run: Run) -> None:
@@ -72,19 +99,29 @@ def _close(ports: Ports, run: Run) -> None:
 
 
 def _adopt(ports: Ports, manifest: Manifest, by: str) -> None:
-    snapshot = manifest.snapshot
-    entry = Entry.about(
-        snapshot, EntryKind.ADOPTION, at=ports.now(), by=by, detail=f"adopted from {snapshot.path}"
-    )
-    ports.register.add_snapshot(snapshot, entry)
+    """The manifest's proof holds for the bytes it was made of, so these are read first."""
+    snapshot = losses.judged_by_bytes(ports, manifest.snapshot)
+    detail = f"adopted from {snapshot.path}"
+    entry = Entry.about(snapshot, EntryKind.ADOPTION, at=ports.now(), by=by, detail=detail)
+    try:
+        ports.register.add_snapshot(snapshot, entry)
+    except RegisterError as exc:
+        ports.emit(Event.FOREIGN_FOUND, path=snapshot.path, reason=exc.message)
+        return
     _tell(ports, "adopted", snapshot.path)
+
+
+@contextlib.contextmanager
+def _locked(ports: Ports, database: str) -> Iterator[None]:
+    """BusyError when somebody else works on it."""
+    with ports.locks.database(database, ports.controls(timeout=None, label={}), wait=0):
+        yield
 
 
 def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> None:
     """Not while a live prune is at it: the database's lock tells."""
-    control = ports.controls(timeout=None, label={})
     try:
-        with ports.locks.database(row.database, control, wait=0):
+        with _locked(ports, row.database):
             prune.delete(ports, row, by=by, run=None, reason="finishing a deletion that was interrupted")
     except BusyError:
         return

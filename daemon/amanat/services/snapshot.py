@@ -1,6 +1,7 @@
 """Take a snapshot: lock, row, space, staging, engine, proof, commit, row, prune (design section 5)."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +9,14 @@ from amanat.domain import naming
 from amanat.domain.errors import AmanatError, SpaceError
 from amanat.domain.events import Event
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.policy import Policy
 from amanat.domain.units import format_size
 from amanat.ports import Control, Engine, Order, Ports
-from amanat.services import prune
+from amanat.services import losses, prune, reconcile
 from amanat.services.commit import Taken, commit
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
-_NOT_SERVED = (Outcome.INTERRUPTED, Outcome.SKIPPED)
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
 
 
@@ -26,29 +27,41 @@ def take(ports: Ports, request: Request) -> Snapshot:
     row was written and its files were removed.
     """
     require_usable(request)
-    before = _attempts_before(ports, request)
-    retry = request.policy.retry
+    earlier = _earlier(ports, request)
+    tries = max(1, request.policy.retry.attempts - _failures(earlier))
     for attempt in itertools.count(1):
         try:
-            return _attempt(ports, request, before + attempt)
+            return _attempt(ports, request, len(earlier) + attempt)
         except AmanatError as exc:
-            if not exc.transient or attempt >= retry.attempts:
+            if not exc.transient or attempt >= tries:
                 ports.register.append(_failure(ports, request, exc))
                 raise
-            pause = retry.backoff * 2 ** (attempt - 1)
-            ports.emit(Event.RUN_RETRIED, **request.label, attempt=attempt, pause_seconds=pause.seconds)
-            ports.controls(timeout=None, label={}).wait(pause.total_seconds())
+            _back_off(ports, request, attempt)
     raise AssertionError  # unreachable: count() does not end
 
 
-def _attempts_before(ports: Ports, request: Request) -> int:
-    """A run of the same instant that was interrupted or skipped is an attempt that was used up."""
+def is_served(earlier: Sequence[Run], policy: Policy) -> bool:
+    """Whether these runs of one instant leave nothing to do: one succeeded, or all tries were used up."""
+    succeeded = any(run.outcome is Outcome.SUCCEEDED for run in earlier)
+    return succeeded or _failures(earlier) >= policy.retry.attempts
+
+
+def _failures(earlier: Sequence[Run]) -> int:
+    return sum(run.outcome is Outcome.FAILED for run in earlier)
+
+
+def _earlier(ports: Ports, request: Request) -> list[Run]:
+    """Attempts at the same instant before a crash or a stop."""
     if request.scheduled_at is None:
-        return 0
-    earlier = ports.register.runs_of_slot(
-        Stage.SNAPSHOT, request.policy.name, request.database.name, request.scheduled_at
-    )
-    return len(earlier) if earlier and earlier[-1].outcome in _NOT_SERVED else 0
+        return []
+    label = (request.policy.name, request.database.name)
+    return ports.register.runs_of_slot(Stage.SNAPSHOT, *label, request.scheduled_at)
+
+
+def _back_off(ports: Ports, request: Request, attempt: int) -> None:
+    pause = request.policy.retry.backoff * 2 ** (attempt - 1)
+    ports.emit(Event.RUN_RETRIED, **request.label, attempt=attempt, pause_seconds=pause.seconds)
+    ports.controls(timeout=None, label={}).wait(pause.total_seconds())
 
 
 def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
@@ -64,11 +77,12 @@ def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
         policy=request.policy.name,
     )
     with admitted(ports, run, wait=request.wait):
+        reconcile.settle(ports, request.database.name)
         before = _newest(ports, request)
         with recorded(ports, replace(run, started_at=ports.now())) as active:
             control = ports.controls(timeout=request.policy.timeout, label=request.label)
             snapshot = _produce(ports, request, active, control)
-        prune.after_success(ports, request.policy, request.database.name, by=request.by, before=before)
+        prune.after_success(ports, request.policy.name, request.database.name, by=request.by, before=before)
     return snapshot
 
 
@@ -78,7 +92,7 @@ def _newest(ports: Ports, request: Request) -> Snapshot | None:
 
 
 def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control) -> Snapshot:
-    ports.store.require()
+    losses.require_store(ports)
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
         _require_space(ports, request, engine, engine.source_bytes(control, scratch))

@@ -1,11 +1,14 @@
 """Prove a snapshot anew, from the bytes on the disk."""
 
+from pathlib import Path
+
 from amanat.domain.errors import IntegrityError, ProofError
 from amanat.domain.events import Event
+from amanat.domain.manifest import Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import MANUAL
 from amanat.ports import Control, Ports
-from amanat.services import prove
+from amanat.services import find, prove
 from amanat.services.runs import admitted, new_id, recorded
 
 
@@ -29,6 +32,7 @@ def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait
         label = {"database": snapshot.database, "policy": snapshot.policy}
         control = ports.controls(timeout=MANUAL.timeout, label=label)
         active.snapshot = snapshot.id
+        snapshot = find.require_here(find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
         try:
             _prove(ports, snapshot, level, control)
         except (IntegrityError, ProofError) as exc:
@@ -48,6 +52,7 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control
             f"the manifest of {artefact.name} and the register disagree on its SHA-256",
             hint="one of them was edited; compare with another copy",
         )
+    _check_companions(ports, manifest, artefact, control)
     prove.prove(
         ports,
         artefact,
@@ -58,6 +63,16 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control
         level=level,
         control=control,
     )
+
+
+def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:
+    for companion in manifest.companions:
+        file = artefact.with_name(companion.file)
+        if not file.is_file() or ports.store.reread(file, control) != companion.sha256:
+            raise IntegrityError(
+                f"{companion.file} is gone or not what was written",
+                hint="it belongs to the snapshot; take a new one, and find out who changes files in the store",
+            )
 
 
 def _record(

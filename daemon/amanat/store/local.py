@@ -1,6 +1,7 @@
 """The store as a folder: staging, commit, deletion, and what lies there (fulfils ``ports.Store``)."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -38,21 +39,37 @@ class LocalStore:
 
     @contextlib.contextmanager
     def staging(self, run_id: str) -> Iterator[Path]:
-        """A private folder on the store's file system, removed at the end with all that is in it."""
+        """A private folder on the store's file system, removed at the end with all that is in it.
+
+        Locked meanwhile: whoever sweeps may have another register, which knows nothing of this run.
+        """
         folder = self.root / _STAGING / run_id
         with files.explained(f"staging folder {folder}"):
             folder.mkdir(mode=0o700)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
 
     def staged_runs(self) -> list[str]:
         folder = self.root / _STAGING
         return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
 
     def sweep(self, run_id: str) -> None:
-        shutil.rmtree(self.root / _STAGING / run_id, ignore_errors=True)
+        """Not while a run works in it."""
+        folder = self.root / _STAGING / run_id
+        if not folder.is_dir():
+            return
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
     def is_free(self, path: str) -> bool:
         """Whether neither a file nor a manifest lies there; makes the database's folder."""
@@ -93,6 +110,13 @@ class LocalStore:
                 item.unlink(missing_ok=True)
             if target.parent.is_dir():
                 files.sync(target.parent)
+
+    def is_bare(self) -> bool:
+        with files.explained(f"store {self.root}"):
+            return not any(item.is_dir() for item in self.root.iterdir() if not item.name.startswith("."))
+
+    def has_manifest(self, path: str) -> bool:
+        return os.path.lexists(_manifest_path(self.path(path)))
 
     def holds(self, path: str) -> bool:
         target = self.path(path)
@@ -181,7 +205,12 @@ class LocalStore:
     def _decode(self, file: Path) -> Manifest:
         try:
             data = json.loads(file.read_bytes())
-        except (OSError, ValueError) as exc:
+        except PermissionError as exc:
+            raise StoreError(
+                f"manifest {file} cannot be read: {exc.strerror}",
+                hint=f"it belongs to {file.owner()}: run as that user",
+            ) from exc
+        except (OSError, ValueError, RecursionError) as exc:
             raise IntegrityError(
                 f"manifest {file} cannot be read: {exc}", hint="without it the artefact is not a snapshot"
             ) from exc

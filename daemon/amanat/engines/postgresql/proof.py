@@ -1,7 +1,7 @@
 """Proves an archive readable: decoded from end to end, and holding exactly the tables that its facts name."""
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def _unreadable(finished: process.Finished, client: Client, version: str, artefa
 def _compare(artefact: Path, there: Contents, facts: Facts) -> None:
     tables = _oids_by_name(facts)
     wanted = set(tables.values())
-    data, optional = set(_list(facts, "data_oids")), set(_list(facts, "extension_data_oids"))
+    data, optional = _oids(facts, "data_oids"), _oids(facts, "extension_data_oids")
     names = {oid: name for name, oid in tables.items()}
     problems = [
         *_named("lacks tables", wanted - there.tables, names),
@@ -90,12 +90,27 @@ def _named(what: str, oids: Collection[int], names: Mapping[int, str]) -> list[s
 
 def _oids_by_name(facts: Facts) -> dict[str, int]:
     oids = facts.extra.get("table_oids")
-    if not isinstance(oids, Mapping) or not oids:
-        raise ProofError(
-            "the snapshot's facts name no table OIDs, so nothing can be compared",
-            hint="see whether its manifest was edited",
-        )
-    return {str(name): int(oid) for name, oid in oids.items()}
+    if not isinstance(oids, Mapping) or not oids or not _are_oids(oids.values()):
+        raise _no_oids("table_oids")
+    return dict(oids)
+
+
+def _oids(facts: Facts, key: str) -> set[int]:
+    oids = facts.extra.get(key, [])
+    if not isinstance(oids, list) or not _are_oids(oids):
+        raise _no_oids(key)
+    return set(oids)
+
+
+def _are_oids(values: Iterable[object]) -> bool:
+    return all(type(value) is int for value in values)
+
+
+def _no_oids(key: str) -> ProofError:
+    return ProofError(
+        f"the snapshot's facts hold no OIDs as {key}, so nothing can be compared",
+        hint="see whether its manifest was edited",
+    )
 
 
 def _list(facts: Facts, key: str) -> list[Any]:

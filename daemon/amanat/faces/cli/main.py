@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from amanat import __version__
-from amanat.domain.errors import AmanatError, ExitCode
+from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
 from amanat.faces.cli import configuration, demo, overview, retention, service, session, snapshots
 
 _PLACES = ("--policies", "--store", "--state")
@@ -56,6 +56,7 @@ def main() -> None:
     os.umask(0o077)
     arguments = _places_first(sys.argv[1:])
     try:
+        _require_utf8(arguments)
         cli(args=arguments, prog_name="amanat", standalone_mode=True)
     except AmanatError as exc:
         _tell(exc, as_json="--json" in arguments)
@@ -66,6 +67,14 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - the last resort: a trace in the log, and its own exit code
         session.report_bug()
         sys.exit(ExitCode.BUG)
+
+
+def _require_utf8(arguments: list[str]) -> None:
+    """Other bytes could be neither registered nor printed."""
+    for word in arguments:
+        shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+        if shown != word:
+            raise ConfigurationError(f"the argument {shown} is not UTF-8", hint="write it in UTF-8")
 
 
 def _places_first(arguments: list[str]) -> list[str]:

@@ -188,6 +188,7 @@ def _repairs(repairs: "Repairs") -> dict[str, list[str]]:
         "found again": [row.path for row in repairs.found_again],
         "pruned": [row.path for row in repairs.pruned],
         "foreign": list(repairs.foreign),
+        "unreadable": [f"{path}: {reason}" for path, reason in repairs.broken.items()],
     }
 
 

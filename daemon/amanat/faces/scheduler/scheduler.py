@@ -1,26 +1,28 @@
-"""The jobs of the daemon: one per scheduled policy and database, and the heartbeat of the loop itself."""
+"""The jobs of the daemon: one per scheduled policy and database, and the look for losses."""
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
-from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.jobstores.base import JobLookupError
 
 from amanat.app import App
 from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.policy import Configuration, Database, Policy
 from amanat.domain.schedule import previous_instant
-from amanat.faces.scheduler.trigger import ScheduleTrigger
+from amanat.faces.scheduler.loop import Loop
+from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
 from amanat.host import clock
 from amanat.services import due
 
-_HEARTBEAT, _LOOK = "heartbeat", "look for losses"
-_LOOK_MINUTES = 10
+_LOOK = "look for losses"
+_LOOK_PAUSE = timedelta(minutes=10)
+_JUMP_SECONDS = 60.0  # a clock that is set by less disturbs no schedule
 _MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is decided by locks
 
 
@@ -31,16 +33,17 @@ class Scheduler:
         self._app = app
         self._active = 0
         self._idle = threading.Condition()
-        self._scheduler = BackgroundScheduler(
+        self._beat = beat
+        self._clocks = _wall_minus_monotonic()
+        self._scheduler = Loop(
+            on_round=self._come_round,
+            every_seconds=every_seconds,
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(_MOST_THREADS), "loop": DebugExecutor()},
+            executors={"default": ThreadPoolExecutor(_MOST_THREADS)},
             # a late backup is better than none: how late is the policy's catch_up, decided in domain.schedule
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._scheduler.add_job(
-            beat, "interval", seconds=every_seconds, id=_HEARTBEAT, executor="loop", next_run_time=clock.now()
-        )
-        self._scheduler.add_job(self._look, "interval", minutes=_LOOK_MINUTES, id=_LOOK)
+        self._scheduler.add_job(self._look, PauseTrigger(_LOOK_PAUSE), id=_LOOK)
         self._scheduler.add_listener(self._on_overlap, EVENT_JOB_MAX_INSTANCES)
 
     def start(self) -> None:
@@ -64,16 +67,16 @@ class Scheduler:
         for job_id, (policy, database) in wanted.items():
             job = current.get(job_id)
             if job is None or job.trigger.schedule != policy.schedule:
+                if job:
+                    due.begin_anew(self._app.ports, policy, database, before=job.trigger.schedule)
                 self._add(job_id, policy, database, change="changed" if job else "added")
 
     def _jobs(self) -> dict[str, Job]:
-        return {job.id: job for job in self._scheduler.get_jobs() if job.id not in {_HEARTBEAT, _LOOK}}
+        return {job.id: job for job in self._scheduler.get_jobs() if job.id != _LOOK}
 
     def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
         """Runs at once too: what is due then, if anything, the register knows."""
         assert policy.schedule  # noqa: S101 - only scheduled ones come here
-        if change == "changed":
-            due.begin_anew(self._app.ports, policy, database)
         self._scheduler.add_job(
             self._run,
             ScheduleTrigger(policy.schedule, job_id),
@@ -83,6 +86,21 @@ class Scheduler:
             replace_existing=True,
         )
         self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change=change)
+
+    def _come_round(self) -> None:
+        self._beat()
+        jumped = _wall_minus_monotonic() - self._clocks
+        if abs(jumped) > _JUMP_SECONDS:
+            self._clocks += jumped
+            self._app.ports.emit(Event.CLOCK_JUMPED, seconds=round(jumped))
+            if jumped < 0:  # ahead, whatever is due by then fires at once
+                self._plan_anew()
+
+    def _plan_anew(self) -> None:
+        """The clock was set back: what was the next firing may now be years away."""
+        for job in self._scheduler.get_jobs():
+            with contextlib.suppress(JobLookupError):  # a reload has just removed it
+                job.reschedule(job.trigger)
 
     def _run(self, policy_name: str, database_name: str) -> None:
         """The configuration in force now decides; failures are recorded and logged at the run's edge."""
@@ -127,6 +145,11 @@ class Scheduler:
             if policy.schedule and _job_id(policy, database) == event.job_id:
                 slot = previous_instant(policy.schedule, event.scheduled_run_times[-1])
                 due.skip_overlap(self._app.ports, policy, database, slot)
+
+
+def _wall_minus_monotonic() -> float:
+    """Stays the same to within drift, until the clock is set or the machine sleeps."""
+    return clock.now().timestamp() - clock.monotonic()
 
 
 def _job_id(policy: Policy, database: Database) -> str:

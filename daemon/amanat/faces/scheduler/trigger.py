@@ -1,6 +1,10 @@
-"""A trigger for APScheduler that follows cron as cron means it (design section 4: facts on both libraries)."""
+"""Triggers for APScheduler (design section 4: facts on both libraries): cron as cron means it, and pauses.
 
-from datetime import UTC, datetime
+APScheduler asks again and again until it has every firing up to now. After a clock was set ahead those are
+millions, so that what is over is left out: ``services.due`` knows what it was, from the register.
+"""
+
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 
@@ -16,10 +20,20 @@ class ScheduleTrigger(BaseTrigger):  # type: ignore[misc]
         self._key = key
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """The first start after the previous one, or after ``now`` for a new job; always in UTC."""
-        after = (previous_fire_time or now).astimezone(UTC)
+        """The first start after ``now`` and after the previous one; always in UTC."""
+        after = max(previous_fire_time or now, now).astimezone(UTC)
         for slot in next_instants(self.schedule, after - self.schedule.jitter):
             start = jittered(self.schedule, slot, self._key).astimezone(UTC)
             if start > after:
                 return start
         raise AssertionError  # unreachable: a schedule that ends is refused with the policy file
+
+
+class PauseTrigger(BaseTrigger):  # type: ignore[misc]
+    """Fires again so long after the last time."""
+
+    def __init__(self, pause: timedelta) -> None:
+        self._pause = pause
+
+    def get_next_fire_time(self, _previous_fire_time: datetime | None, now: datetime) -> datetime:
+        return now + self._pause

@@ -28,6 +28,7 @@ CREATE UNIQUE INDEX one_run_per_slot ON runs (stage, policy, database, scheduled
     WHERE scheduled_at IS NOT NULL;
 CREATE INDEX open_runs ON runs (id) WHERE outcome IS NULL;
 CREATE INDEX runs_by_group ON runs (stage, policy, database, outcome, code, finished_at);
+CREATE INDEX runs_by_artefact ON runs (artefact) WHERE artefact IS NOT NULL;
 CREATE INDEX runs_by_time ON runs (started_at);
 
 CREATE TABLE snapshots (
