@@ -27,3 +27,7 @@ fi
 $as_root apt-get update --quiet --quiet
 # shellcheck disable=SC2086 - one word a package
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends $missing
+# they are wanted for their programs; what they would run at the next boot stays off
+case "$missing " in *" prometheus "*)
+    $as_root systemctl disable --quiet prometheus.service 2>/dev/null || true ;;
+esac
