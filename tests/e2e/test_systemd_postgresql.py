@@ -119,6 +119,7 @@ def test_a_snapshot_by_hand_gets_the_credential_in_a_unit_for_the_occasion(servi
 def test_an_encrypted_credential_serves_as_well(service: Service) -> None:
     service.policies(WITH_PASSWORD)
     service.host.write("/root/plain", PASSWORD, mode=0o600)
+    service.host.run("install", "-d", "-m", "0700", "/etc/amanat/credentials")
     encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=atis-db", "/root/plain")
     service.host.run(*encrypt, "/etc/amanat/credentials/atis-db.cred")
     service.drop_in("LoadCredentialEncrypted=atis-db:/etc/amanat/credentials/atis-db.cred\n")
