@@ -13,6 +13,7 @@ import pytest
 import typer
 import yaml
 
+from amanat.archive import ArchiveError
 from amanat.domain.errors import AmanatError, ExitCode
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Snapshot
@@ -155,6 +156,7 @@ def test_every_exit_code_is_documented() -> None:
 def test_every_kind_of_error_is_documented_with_its_exit_code() -> None:
     documented = {line[0].strip("`"): int(line[1]) for line in rows(MANUAL / "exit-codes.md", "kind")}
     assert documented == {kind.kind: int(kind.exit_code) for kind in _kinds(AmanatError)}
+    assert documented[ArchiveError.kind] == ArchiveError.exit_code
 
 
 def _kinds(root: type[AmanatError]) -> Iterator[type[AmanatError]]:
