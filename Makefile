@@ -30,7 +30,7 @@ check: $(ACTIVE)
 	$(BIN)/lint-imports --no-logo
 
 unit: $(ACTIVE)
-	$(BIN)/python -m pytest -n 2 tests/unit tests/property
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/property
 
 lock: $(ACTIVE)
 	$(COMPILE) --extra dev --output-file $(LOCK) pyproject.toml

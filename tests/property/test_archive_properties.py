@@ -5,6 +5,7 @@ import io
 import itertools
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,7 @@ def test_a_digest_does_not_depend_on_the_pieces(rows, cuts):
     assert (found.rows, found.bytes, found.sha256) == (len(rows), len(plain), hashlib.sha256(plain).hexdigest())
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(st.data(), st.sampled_from(Version))
 def test_damage_is_an_error_or_is_carried_over_as_it_is(data, version):

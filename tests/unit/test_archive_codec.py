@@ -58,6 +58,7 @@ def test_truncation_at_every_offset_is_an_error():
             codec(io.BytesIO(stream[:end]))
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_an_error_or_is_carried_over_as_it_is():
     stream = small()
     before = _kilobytes_at_most()
@@ -196,6 +197,7 @@ def many_objects():
     yield integer(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [many_rows, one_row, many_objects])
 def test_memory_is_flat(tmp_path, parts):
     tracemalloc.start()
