@@ -20,33 +20,16 @@ names       / .. NUL newline 300 characters; letters of any script       this fi
 =========== ============================================================ ==========================================
 """
 
-import shutil
-
 import pytest
 
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.naming import check_name
-from tests.support.cli import Amanat
 from tests.support.faults import Failing, Fault, hashes, run_count, with_mode
-from tests.support.scene import POLICIES, locked, staged
+from tests.support.scene import POLICIES, amanat, locked, taken
 from tests.support.sqlite_databases import rows
 
+__all__ = ["amanat", "taken"]
 pytestmark = pytest.mark.fault
-
-
-@pytest.fixture(scope="module")
-def taken(tmp_path_factory):
-    """A folder in which one snapshot was taken while all was well."""
-    folder = tmp_path_factory.mktemp("taken")
-    staged(folder).ok("snapshot", "app", "--policy=nightly")
-    return folder
-
-
-@pytest.fixture
-def amanat(taken, tmp_path):
-    """A copy of it to spoil."""
-    shutil.copytree(taken, tmp_path / "scene")
-    return Amanat(tmp_path / "scene")
 
 
 def missing(path):

@@ -3,14 +3,12 @@
 What each message says of every single key is looked at in ``tests/unit/test_policies.py``.
 """
 
-import shutil
-
 import pytest
 
-from tests.support.cli import Amanat
 from tests.support.faults import hashes, run_count
-from tests.support.scene import POLICIES, staged
+from tests.support.scene import POLICIES, amanat, taken
 
+__all__ = ["amanat", "taken"]
 pytestmark = pytest.mark.fault
 
 BOMB = "version: 1\na: &a [x, x, x, x, x, x, x, x]\n" + "".join(
@@ -49,19 +47,6 @@ FAULTS = {
     "not UTF-8": (b"version: 1\ndatabases: {\xe7: {}}\n", 2, "not UTF-8"),
     "two documents": (b"version: 1\n---\nversion: 1\n", 2, "a second document"),
 }
-
-
-@pytest.fixture(scope="module")
-def taken(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("taken")
-    staged(folder).ok("snapshot", "app", "--policy=nightly")
-    return folder
-
-
-@pytest.fixture
-def amanat(taken, tmp_path):
-    shutil.copytree(taken, tmp_path / "scene")
-    return Amanat(tmp_path / "scene")
 
 
 def refused(amanat, said):

@@ -1,16 +1,15 @@
 """The fault list's rows about the store, the register and two daemons (see test_fault_list.py)."""
 
 import contextlib
-import shutil
 import sqlite3
 
 import pytest
 
-from tests.support.cli import Amanat
 from tests.support.faults import Failing, Fault, hashes, mounted, run_count, with_mode
-from tests.support.scene import staged
+from tests.support.scene import amanat, taken
 from tests.support.sqlite_databases import build
 
+__all__ = ["amanat", "taken"]
 pytestmark = pytest.mark.fault
 
 GROWTH = """
@@ -18,19 +17,6 @@ CREATE TABLE noise (id INTEGER PRIMARY KEY, text TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)
 INSERT INTO noise SELECT i, hex(randomblob(400)) FROM n;
 """
-
-
-@pytest.fixture(scope="module")
-def taken(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("taken")
-    staged(folder).ok("snapshot", "app", "--policy=nightly")
-    return folder
-
-
-@pytest.fixture
-def amanat(taken, tmp_path):
-    shutil.copytree(taken, tmp_path / "scene")
-    return Amanat(tmp_path / "scene")
 
 
 def grow(amanat):

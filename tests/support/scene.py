@@ -1,9 +1,12 @@
 """The small scene most end-to-end tests play in: one SQLite database, one nightly policy, and who holds it up."""
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.cli import Amanat, wait_for
 from tests.support.sqlite_databases import build
@@ -44,6 +47,21 @@ def staged(folder: Path, **env: str) -> Amanat:
     amanat.policies(POLICIES)
     build(folder / "app.sqlite", SCRIPT, journal_mode="delete")
     return amanat
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory):
+    """A folder in which one snapshot was taken while all was well."""
+    folder = tmp_path_factory.mktemp("taken")
+    staged(folder).ok("snapshot", "app", "--policy=nightly")
+    return folder
+
+
+@pytest.fixture
+def amanat(taken, tmp_path):
+    """A copy of it to spoil."""
+    shutil.copytree(taken, tmp_path / "scene")
+    return Amanat(tmp_path / "scene")
 
 
 @contextlib.contextmanager
