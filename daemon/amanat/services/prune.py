@@ -31,9 +31,13 @@ class Pruning:
 
 def plans(ports: Ports, configuration: Configuration, *, database: str | None) -> list[Pruning]:
     """What pruning would do now, for every (database, policy) that has snapshots."""
-    snapshots = ports.register.snapshots(database=database)
-    groups = sorted({(item.database, item.policy) for item in snapshots})
-    return [judge(ports, configuration.policies.get(policy) or _keep_all(policy), name) for name, policy in groups]
+    return [judge(ports, policy, name) for name, policy in _groups(ports, configuration, database)]
+
+
+def _groups(ports: Ports, configuration: Configuration, database: str | None) -> list[tuple[str, Policy]]:
+    """Every database with each policy that has snapshots of it."""
+    found = {(item.database, item.policy) for item in ports.register.snapshots(database=database)}
+    return [(name, configuration.policies.get(policy) or _keep_all(policy)) for name, policy in sorted(found)]
 
 
 def judge(
@@ -71,10 +75,9 @@ def prune(
 ) -> list[Pruning]:
     """Carry the plans out where no guard refuses."""
     done = []
-    for planned in plans(ports, configuration, database=database):
-        policy = configuration.policies.get(planned.policy) or _keep_all(planned.policy)
-        with admitted(ports, _run(ports, policy.name, planned.database, by), wait=wait):
-            done.append(_carry_out(ports, policy, planned.database, by=by, confirmed=confirmed))
+    for name, policy in _groups(ports, configuration, database):
+        with admitted(ports, _run(ports, policy.name, name, by), wait=wait):
+            done.append(_carry_out(ports, policy, name, by=by, confirmed=confirmed))
     return done
 
 
