@@ -12,6 +12,8 @@ import yaml
 from amanat.domain.errors import ConfigurationError, ExitCode
 from amanat.domain.model import EngineName, ProofLevel, Scope
 from amanat.domain.policy import (
+    CodecName,
+    Compression,
     Configuration,
     KeepRules,
     LaravelSource,
@@ -96,6 +98,18 @@ def test_databases_know_where_they_are(tmp_path: Path) -> None:
     assert databases["db"].environment == "production"
 
 
+def test_a_dump_that_never_stands_back(tmp_path: Path) -> None:
+    policy = load(tmp_path, with_keys("yield_after: off")).policies["p"]
+    assert policy.yield_after is None
+
+
+def test_gzip_does_not_fit_sqlite(tmp_path: Path) -> None:
+    found = faults(tmp_path, with_keys("compression: {codec: gzip}"))
+    assert found == [
+        "policies.yaml:4: policies.p.compression.codec: gzip does not fit 'app', which is SQLite; say zstd or auto"
+    ]
+
+
 def test_every_key_of_a_policy_arrives(tmp_path: Path) -> None:
     policy = load(
         tmp_path,
@@ -109,6 +123,9 @@ def test_every_key_of_a_policy_arrives(tmp_path: Path) -> None:
     keep: {last: 1, hourly: 2, daily: 3, weekly: 4, monthly: 5, yearly: 6, within: 90d, max_bytes: 10GiB}
     timeout: 2h
     retry: {attempts: 3, backoff: 30s}
+    yield_after: 2s
+    compression: {codec: zstd, level: 19}
+    parallel: 4
     globals: false
 """),
     ).policies["p"]
@@ -137,6 +154,9 @@ def test_every_key_of_a_policy_arrives(tmp_path: Path) -> None:
         ),
         timeout=timedelta(hours=2),
         retry=Retry(attempts=3, backoff=timedelta(seconds=30)),
+        yield_after=timedelta(seconds=2),
+        compression=Compression(codec=CodecName.ZSTD, level=19),
+        parallel=4,
         globals=False,
     )
 
@@ -397,7 +417,14 @@ def test_faults_of_a_database(tmp_path: Path, body: str, fault: str) -> None:
         (with_keys("retry: {attempts: 0}"), "p.retry.attempts: must be at least 1"),
         (with_keys("retry: {attempts: 21}"), "p.retry.attempts: must be at most 20"),
         (with_keys("globals: off"), "p.globals: must be true or false"),
-        (with_keys("yield_after: 5s"), "p.yield_after: comes with a later release; remove it until then"),
+        (with_keys("warm: true"), "p.warm: comes with a later release; remove it until then"),
+        (with_keys("yield_after: never"), "p.yield_after: 'never' is not a duration"),
+        (with_keys("parallel: 0"), "p.parallel: must be at least 1"),
+        (with_keys("parallel: 17"), "p.parallel: must be at most 16"),
+        (with_keys("compression: {codec: lz4}"), "p.compression.codec: must be 'auto', 'gzip', 'zstd' or 'none'"),
+        (with_keys("compression: {codec: zstd, level: 23}"), "p.compression.level: must be at most 22"),
+        (with_keys("compression: {codec: gzip, level: 10}"), "p.compression.level: must be at most 9 with gzip"),
+        (with_keys("compression: {level: 3}"), "p.compression.level: goes with codec gzip or zstd only"),
         (with_keys("zzz: 5"), "p.zzz: unknown key; known here are databases, schedule, on_demand,"),
     ],
 )  # fmt: skip
@@ -434,6 +461,7 @@ def test_the_examples_show_every_key() -> None:
     for path in EXAMPLES:
         used |= keys_in(yaml.safe_load(path.read_text()))
     everything = [
+        models.CompressionModel,
         models.DatabaseModel,
         models.DocumentsModel,
         models.KeepModel,

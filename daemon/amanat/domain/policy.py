@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope
@@ -93,9 +94,30 @@ class Retry:
     backoff: timedelta = timedelta(minutes=1)
 
 
+class CodecName(StrEnum):
+    """``auto``: the engine's choice of what every reader can read; for SQLite, nothing."""
+
+    AUTO = "auto"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """``level``: in the codec's own terms; None: the fastest within the size budget."""
+
+    codec: CodecName = CodecName.AUTO
+    level: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """``schedule`` None: on demand only."""
+    """``schedule`` None: on demand only.
+
+    ``parallel``: connections that read at once. ``yield_after``: how long another session may wait for a lock
+    behind a dump; None: for ever.
+    """
 
     name: str
     databases: tuple[str, ...]
@@ -108,6 +130,9 @@ class Policy:
     timeout: timedelta = timedelta(hours=6)
     retry: Retry = field(default_factory=Retry)
     globals: bool = True
+    compression: Compression = field(default_factory=Compression)
+    parallel: int = 1
+    yield_after: timedelta | None = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from amanat.domain.units import parse_duration, parse_size
 from amanat.settings.libpq import KEYWORDS, SECRET_KEYWORDS, SECRET_REMEDY
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+OFF = "off"
 _CRON_START = datetime(2025, 1, 1, tzinfo=UTC)  # fixed: whether a file is valid must not hang on the day
 _CRON_INSTANTS = 50
 
@@ -46,6 +47,10 @@ def _positive(parse: Callable[[str], Any]) -> Callable[[str], str]:
 def _duration(text: str) -> str:
     parse_duration(text)
     return text
+
+
+def _patience(text: str) -> str:
+    return text if text == OFF else _duration(text)
 
 
 def _size(value: object) -> str:
@@ -168,6 +173,9 @@ Version = Annotated[int, AfterValidator(_version), WithJsonSchema({"const": 1})]
 Credential = Annotated[str, AfterValidator(_word("a credential", _WORD_PATTERN)), _schema(_WORD_PATTERN)]
 Variable = Annotated[str, AfterValidator(_word("a variable", _VARIABLE_PATTERN)), _schema(_VARIABLE_PATTERN)]
 Duration = Annotated[str, AfterValidator(_duration), _schema(_DURATION_PATTERN, "5m", "12h", "30d")]
+Patience = Annotated[
+    str, AfterValidator(_patience), _schema(rf"{_DURATION_PATTERN[:-1]}$|^{OFF}$", "5s", "1m", OFF)
+]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive(parse_duration))]
 Size = Annotated[
     str, BeforeValidator(_size), _schema(r"^\d{1,12}(\.\d{1,6})?\s*[kKmMgGtT]?[iI]?[bB]$", "500MB", "10GiB")

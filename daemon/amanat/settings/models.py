@@ -16,6 +16,7 @@ from amanat.settings.fields import (
     Keyword,
     Name,
     Parameter,
+    Patience,
     PolicyName,
     PositiveDuration,
     Proof,
@@ -110,6 +111,7 @@ class ScheduleModel(Strict):
     jitter: Duration = Field(default="0s", description="A run starts at random up to this much after its instant.")
 
 
+Codec = Literal["auto", "gzip", "zstd", "none"]
 Patterns = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -154,9 +156,25 @@ class KeepModel(Strict):
 class RetryModel(Strict):
     """What to do after a failure that may pass, such as a server that restarts."""
 
-    attempts: Annotated[int, Field(ge=1, le=20)] = Field(default=1, description="How often to try in all.")
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=1, description="How often to try in all; standing back is not counted."
+    )
     backoff: Duration = Field(
-        default="1m", description="The pause before the second attempt; it doubles with each further one."
+        default="1m",
+        description="The pause before the second attempt; it doubles with each further one, up to 15m.",
+    )
+
+
+class CompressionModel(Strict):
+    """How snapshots are compressed; every choice is read by the stock tools."""
+
+    codec: Codec = Field(
+        default="auto",
+        description="auto: zstd where the PostgreSQL client can read it, else gzip; SQLite is left as it is."
+        " SQLite knows zstd and none.",
+    )
+    level: Annotated[int, Field(ge=1, le=22)] | None = Field(
+        default=None, description="gzip 1 to 9 (from 4 on several times slower), zstd 1 to 22."
     )
 
 
@@ -187,6 +205,17 @@ class PolicyModel(Strict):
     keep: KeepModel = Field(description="How many proven snapshots to keep.")
     timeout: PositiveDuration = Field(default="6h", description="A run that takes longer is stopped.")
     retry: RetryModel = Field(default_factory=RetryModel, description="What to do after a failure that may pass.")
+    yield_after: Patience = Field(
+        default="5s",
+        description="How long another session may wait for a lock behind a PostgreSQL dump; then the dump stands"
+        " back and is tried again after retry.backoff.",
+    )
+    compression: CompressionModel = Field(
+        default_factory=CompressionModel, description="How snapshots are compressed."
+    )
+    parallel: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1, description="Connections that read a PostgreSQL database at once."
+    )
     globals_: bool = Field(
         default=True, alias="globals", description="Whether a PostgreSQL snapshot carries the server's roles."
     )

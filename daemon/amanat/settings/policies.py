@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from amanat.domain.model import EngineName, ProofLevel, Scope
 from amanat.domain.policy import (
+    CodecName,
+    Compression,
     Configuration,
     Database,
     KeepRules,
@@ -21,6 +23,7 @@ from amanat.domain.policy import (
 )
 from amanat.domain.units import parse_duration, parse_size
 from amanat.settings import models, reasons, rules, strict_yaml
+from amanat.settings.fields import OFF
 from amanat.settings.strict_yaml import Document, KeyPath, Problem
 
 _HINT = "correct the file; `amanat config check` tells when it is right"
@@ -125,6 +128,9 @@ def _policy(name: str, policy: models.PolicyModel) -> Policy:
         timeout=parse_duration(policy.timeout),
         retry=Retry(attempts=policy.retry.attempts, backoff=parse_duration(policy.retry.backoff)),
         globals=policy.globals_,
+        compression=Compression(codec=CodecName(policy.compression.codec), level=policy.compression.level),
+        parallel=policy.parallel,
+        yield_after=None if policy.yield_after == OFF else parse_duration(policy.yield_after),
     )
 
 

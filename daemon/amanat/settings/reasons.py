@@ -13,17 +13,14 @@ LATER_KEYS = frozenset(
     {
         "anchor",
         "checks",
-        "compression",
         "drill_server",
         "drills",
         "facts",
         "hooks",
-        "parallel",
         "rollback_log",
         "undo_window",
         "verify",
         "warm",
-        "yield_after",
     }
 )
 _SHAPES = {

@@ -15,6 +15,7 @@ from amanat.settings.strict_yaml import KeyPath
 
 Finding = tuple[KeyPath, str]
 
+_HIGHEST_OF_GZIP = 9
 _PLACES = ("path", "connection", "service", "laravel")
 _FITTING_PLACES = {"sqlite": ("path", "laravel"), "postgresql": ("connection", "service", "laravel")}
 
@@ -110,10 +111,23 @@ def _policy(path: KeyPath, policy: Mapping[str, Any], databases: Mapping[str, An
     if ("schedule" in policy) == ("on_demand" in policy):
         yield path, "needs exactly one of schedule, on_demand: true"
     yield from _known_databases(path, policy.get("databases"), databases)
+    yield from _compression(path, policy, databases)
     yield from _keep(path, policy)
     yield from _jitter(path, _mapping(policy, "schedule"))
     if "scope" in policy and policy["scope"] == {}:
         yield (*path, "scope"), "is empty; say tables, exclude or exclude_data, or remove the key"
+
+
+def _compression(path: KeyPath, policy: Mapping[str, Any], databases: Mapping[str, Any]) -> Iterator[Finding]:
+    compression = _mapping(policy, "compression")
+    codec, level = compression.get("codec", "auto"), compression.get("level")
+    if level is not None and codec not in ("gzip", "zstd"):
+        yield (*path, "compression", "level"), "goes with codec gzip or zstd only"
+    if codec == "gzip" and isinstance(level, int) and level > _HIGHEST_OF_GZIP:
+        yield (*path, "compression", "level"), f"must be at most {_HIGHEST_OF_GZIP} with gzip"
+    for name in _strings(policy.get("databases")):
+        if codec == "gzip" and _mapping(databases, name).get("engine") == "sqlite":
+            yield (*path, "compression", "codec"), f"gzip does not fit '{name}', which is SQLite; say zstd or auto"
 
 
 def _known_databases(path: KeyPath, names: object, databases: Mapping[str, Any]) -> Iterator[Finding]:
@@ -143,6 +157,10 @@ def _jitter(path: KeyPath, schedule: Mapping[str, Any]) -> Iterator[Finding]:
     if jitter and jitter >= interval:
         minutes = interval // timedelta(minutes=1)
         yield (*path, "schedule", "jitter"), f"must be shorter than the shortest interval ({minutes}m)"
+
+
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _listing(words: list[str]) -> str:
