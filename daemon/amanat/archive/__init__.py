@@ -7,9 +7,12 @@ Formats 1.14 to 1.16 of PostgreSQL 12 to 18, learnt from ``pg_backup_archiver.c`
 from amanat.archive.compression import Codec
 from amanat.archive.digest import TableData
 from amanat.archive.header import Algorithm, Header, Version
-from amanat.archive.rewriting import Archive, Progress, rewrite
+from amanat.archive.merging import Other, merge
+from amanat.archive.passing import Progress
+from amanat.archive.rewriting import Archive, rewrite
 from amanat.archive.toc import DataState, Entry, Section
-from amanat.archive.wire import ArchiveError, UnknownArchiveError
+from amanat.archive.wire import ArchiveError, Readable, UnknownArchiveError, printable
+from amanat.archive.writer import empty
 
 __all__ = [
     "Algorithm",
@@ -19,10 +22,15 @@ __all__ = [
     "DataState",
     "Entry",
     "Header",
+    "Other",
     "Progress",
+    "Readable",
     "Section",
     "TableData",
     "UnknownArchiveError",
     "Version",
+    "empty",
+    "merge",
+    "printable",
     "rewrite",
 ]

@@ -13,7 +13,7 @@ from amanat.archive.wire import Source, UnknownArchiveError
 _MAGIC = b"PGDMP"
 _SIZES_AND_FORMAT = bytes([4, 8, 1])  # of an integer, of an offset; archCustom
 _DEFAULT_LEVEL = -1  # Z_DEFAULT_COMPRESSION, as pg_dump 12 to 15 write it; a reader asks only whether it is 0
-_TIME_PARTS = 7
+CREATED_PARTS = 7
 
 
 class Version(IntEnum):
@@ -56,7 +56,7 @@ def read(source: Source) -> Header:
     return Header(
         version=version,
         algorithm=_algorithm(source, version),
-        created=tuple(source.integer() for _ in range(_TIME_PARTS)),
+        created=tuple(source.integer() for _ in range(CREATED_PARTS)),
         database=source.text(),
         server=source.text(),
         client=source.text(),

@@ -7,12 +7,11 @@ an archive: it is whole when every entry with data has had its block.
 """
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 from amanat.archive import header, toc
 from amanat.archive.header import Algorithm
 from amanat.archive.toc import Entry
-from amanat.archive.wire import INTEGER, ArchiveError, Source, UnknownArchiveError
+from amanat.archive.wire import INTEGER, ArchiveError, Readable, Source, UnknownArchiveError
 
 PIECE_BYTES = 1024 * 1024
 DATA_BLOCK = 1
@@ -23,7 +22,7 @@ _OIDS = 2**32
 class Reader:
     """Header and contents are read at once; then ``blocks``, and within each its large objects and ``pieces``."""
 
-    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+    def __init__(self, file: Readable, check: Callable[[], None]) -> None:
         self._source = Source(file, check)
         self.header = header.read(self._source)
         if self.header.algorithm is not Algorithm.NONE:

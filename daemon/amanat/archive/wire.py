@@ -6,7 +6,7 @@ Facts from WriteInt, ReadInt, WriteStr and WriteOffset of PostgreSQL's ``pg_back
 import struct
 import sys
 from collections.abc import Callable
-from typing import BinaryIO, NoReturn
+from typing import NoReturn, Protocol
 
 from amanat.domain.errors import AmanatError
 
@@ -27,10 +27,15 @@ class UnknownArchiveError(ArchiveError):
     """An archive of a form this codec was not made for; ``pg_dump`` may compress it by itself."""
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
 class Source:
     """Reads a stream once, in order. ``check`` is called before each read and may raise."""
 
-    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+    def __init__(self, file: Readable, check: Callable[[], None]) -> None:
         self._file = file
         self._check = check
         self._before = 0
@@ -108,6 +113,12 @@ class Source:
             self.buffer = self.buffer[self.at :] + more
             self.at = 0
         return bool(more)
+
+
+def printable(name: str | None) -> str:
+    """A name fit for JSON and logs: bytes of another encoding than UTF-8 as ``\\xNN``."""
+    raw = (name or "").encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def integer(value: int) -> bytes:

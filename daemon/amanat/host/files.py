@@ -16,7 +16,7 @@ from amanat.domain.errors import SpaceError, StoreError
 from amanat.ports import Control
 
 _CHUNK = 4 * 1024 * 1024
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -64,6 +64,12 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
         file.write(text.encode())
 
 
+def created(path: Path) -> BinaryIO:
+    """A new private file, to write and to read back; FileExistsError if there is one."""
+    descriptor = os.open(path, os.O_RDWR | _NEW, 0o600)
+    return open(descriptor, "w+b")  # noqa: PTH123 - takes a descriptor; the caller closes it
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy the bytes, private (0600) and synced; ``target`` appears whole or not at all."""
     with source.open("rb") as original, _replacing(target, mode=0o600) as file:
@@ -74,7 +80,7 @@ def copy(source: Path, target: Path) -> None:
 def _replacing(path: Path, *, mode: int) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` at the end; its name cannot be foreseen and led elsewhere."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(beside, _NEW_FILE, 0o600)
+    descriptor = os.open(beside, os.O_WRONLY | _NEW, 0o600)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - takes a descriptor
             yield file

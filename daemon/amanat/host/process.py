@@ -1,7 +1,9 @@
 """The one place that starts processes: own process group, killed whole, exit code always looked at."""
 
 import contextlib
+import fcntl
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -18,6 +20,7 @@ _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
 _STDERR_LINES = 200
 _LINE_BYTES = 64 * 1024  # a "line" of a broken tool may be gigabytes
+_PIPE_BYTES = 1024 * 1024  # the most that a plain user may ask for (proc_sys_fs(5), pipe-max-size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +61,76 @@ def run(
     command = [str(part) for part in argv]
     with _output(stdout) as sink:
         process = _start(command, env, sink)
-        drains = _Drains(process, on_stderr)
+        drains = _Drains(process.stderr, process.stdout, on_stderr)
         try:
             _attend(process, control, on_poll)
         finally:
             _kill_group(process)
             drains.join()
+    return _finished(command, process, drains)
+
+
+@contextlib.contextmanager
+def streaming(
+    argv: Sequence[str | Path],
+    *,
+    control: Control,
+    env: Mapping[str, str] | None = None,
+    on_stderr: Callable[[str], None] | None = None,
+) -> Iterator["Stream"]:
+    """Run ``argv`` and read its output as it comes; arguments and errors as for ``run``.
+
+    On leaving, the whole process group is ended, whatever it still does.
+    """
+    command = [str(part) for part in argv]
+    process = _start(command, env, subprocess.PIPE)
+    drains = _Drains(process.stderr, None, on_stderr)
+    stream = Stream(command, process, drains, control)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+class Stream:
+    """The output of a process that runs."""
+
+    def __init__(
+        self, command: list[str], process: "subprocess.Popen[bytes]", drains: "_Drains", control: Control
+    ) -> None:
+        assert process.stdout  # noqa: S101 - it was asked for
+        self._command = command
+        self._process = process
+        self._drains = drains
+        self._control = control
+        self._pipe = process.stdout
+        self.at_end = False
+        with contextlib.suppress(OSError):  # many small writes, few large reads; the default does as well
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def read(self, size: int) -> bytes:
+        """What there is, at most ``size`` bytes; waits for some. Empty: the process has closed its output."""
+        while not select.select([self._pipe], [], [], _POLL_SECONDS)[0]:
+            self._control.check()
+        data = os.read(self._pipe.fileno(), size)
+        self.at_end = not data
+        return data
+
+    def finish(self) -> Finished:
+        """Wait until it ends by itself; to be called when all of its output was read."""
+        _attend(self._process, self._control, None)
+        self.close()
+        return _finished(self._command, self._process, self._drains)
+
+    def close(self) -> None:
+        if self._pipe.closed:
+            return
+        self._pipe.close()
+        _kill_group(self._process)
+        self._drains.join()
+
+
+def _finished(command: list[str], process: "subprocess.Popen[bytes]", drains: "_Drains") -> Finished:
     return Finished(argv=tuple(command), returncode=process.returncode, stdout=drains.stdout, stderr=drains.stderr)
 
 
@@ -119,13 +186,15 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
 class _Drains:
     """Reads the pipes in threads, so that neither fills up and stalls the process."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", on_stderr: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, stderr: IO[bytes] | None, stdout: IO[bytes] | None, on_stderr: Callable[[str], None] | None
+    ) -> None:
         self._stdout: list[str] = []
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._on_stderr = on_stderr
-        self._threads = [threading.Thread(target=self._read_stderr, args=(process.stderr,), daemon=True)]
-        if process.stdout:
-            self._threads.append(threading.Thread(target=self._read_stdout, args=(process.stdout,), daemon=True))
+        self._threads = [threading.Thread(target=self._read_stderr, args=(stderr,), daemon=True)]
+        if stdout:
+            self._threads.append(threading.Thread(target=self._read_stdout, args=(stdout,), daemon=True))
         for thread in self._threads:
             thread.start()
 
