@@ -1,7 +1,7 @@
 """The composition root: the only module that joins adapters to services.
 
 Faces call ``App``; what changes something renders the documents afterwards, whether it succeeded or not.
-Adapters are imported when they are needed: a command that lists must not pay for PostgreSQL.
+Adapters and services are imported when they are needed: a command that lists must not pay for PostgreSQL.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError, NotFoundError
 from amanat.domain.events import Event
 from amanat.domain.model import EngineName, ProofLevel, Snapshot
@@ -27,8 +27,7 @@ from amanat.domain.policy import (
     Source,
     SqliteSource,
 )
-from amanat.domain.reconcile import Repairs
-from amanat.host import clock, files
+from amanat.host import clock
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
@@ -36,10 +35,13 @@ from amanat.observability.progress import ProgressEvents
 from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
 from amanat.register import connection as register_file
 from amanat.register.register import Register
-from amanat.services import document, due, hold, losses, prune, reconcile, snapshot, verify
-from amanat.services.request import Request
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from amanat.domain.reconcile import Repairs
+    from amanat.services.prune import Pruning
+    from amanat.services.request import Request
 
 OnProgress = Callable[[Mapping[str, str], Progress], None]
 
@@ -91,43 +93,63 @@ class App:
             )
         return policy
 
-    def take(self, request: Request) -> Snapshot:
+    def take(self, request: "Request") -> Snapshot:
+        from amanat.services import snapshot
+
         with self._documented():
             return snapshot.take(self.ports, request)
 
     def run_due(self, policy: Policy, database: Database) -> Snapshot | None:
+        from amanat.services import due
+
         with self._documented():
             return due.run_due(self.ports, policy, database)
 
     def verify(self, found: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
+        from amanat.services import verify
+
         with self._documented():
             return verify.verify(self.ports, found, level=level, by=by, wait=wait)
 
-    def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> list[prune.Pruning]:
+    def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> "list[Pruning]":
+        from amanat.services import prune
+
         with self._documented():
             return prune.prune(
                 self.ports, self.configuration, database=database, by=by, confirmed=confirmed, wait=wait
             )
 
     def hold(self, found: Snapshot, *, reason: str, by: str) -> None:
+        from amanat.services import hold
+
         with self._documented():
             hold.hold(self.ports, found, reason=reason, by=by)
 
     def release(self, found: Snapshot, *, reason: str, by: str) -> None:
+        from amanat.services import hold
+
         with self._documented():
             hold.release(self.ports, found, reason=reason, by=by)
 
-    def reconcile(self, *, by: str) -> Repairs:
+    def reconcile(self, *, by: str) -> "Repairs":
+        from amanat.services import reconcile
+
         with self._documented():
             return reconcile.reconcile(self.ports, by=by)
 
     def record_losses(self, *, by: str) -> None:
-        with self._documented():
-            losses.record(self.ports, self.ports.register.snapshots(), by=by)
+        """The documents are written anew only if something was: this is asked every few minutes."""
+        from amanat.services import losses
+
+        if losses.record(self.ports, self.ports.register.each_snapshot(gone=False), by=by):
+            with self._documented():
+                pass
 
     @contextlib.contextmanager
     def _documented(self) -> Iterator[None]:
         """A policy file that is wrong must not stop a hold or a proof in the middle of an incident."""
+        from amanat.services import document
+
         try:
             configuration = self.configuration
         except ConfigurationError as exc:
@@ -139,6 +161,7 @@ class App:
             document.update(self.ports, configuration)
 
     def _of_application(self, folder: Path, *, connection: str | None) -> Database:
+        from amanat.domain import naming
         from amanat.settings import laravel
 
         folder = folder.resolve()
@@ -264,6 +287,8 @@ def _password(secret: Secret | str | None) -> str | None:
 
 
 def _write_document(path: Path, text: str) -> None:
+    from amanat.host import files
+
     with files.explained(f"document {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.replace_text(path, text, mode=0o644)

@@ -5,6 +5,7 @@ was filled with ``SEED``. Only the subject knows how to write to its database an
 """
 
 import contextlib
+import hashlib
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -36,6 +37,7 @@ WHOLE = {"users": USERS, "surveys": SURVEYS, "sessions": USERS}
 class Subject(ABC):
     """One database with ``SEED`` in it, its engine, and stock tools that restore what the engine took."""
 
+    suffix: str
     engine: Engine
     prover: Prover
 
@@ -137,8 +139,12 @@ class EngineContract:
         artefact = subject.engine.take(order, control)
         ours = {artefact.path, *artefact.companions.values()}
         assert set(order.folder.iterdir()) == ours
-        assert artefact.path.suffix == f".{subject.engine.extension.lstrip('.')}"
+        assert artefact.path.suffix == subject.suffix
         assert {path.stat().st_mode & 0o777 for path in ours} == {0o600}
+
+    def test_the_hash_is_that_of_the_artefact(self, subject, control, tmp_path):
+        artefact = subject.engine.take(make_order(tmp_path), control)
+        assert artefact.sha256 == hashlib.sha256(artefact.path.read_bytes()).hexdigest()
 
     def test_facts_and_tools_say_where_it_came_from(self, subject, control, tmp_path):
         artefact = subject.engine.take(make_order(tmp_path), control)

@@ -12,7 +12,7 @@ from amanat.domain.errors import ProofError, StoreError
 from amanat.domain.model import Scope
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver, engine
-from amanat.engines.sqlite.copying import copy
+from amanat.engines.sqlite.copying import finish
 from amanat.host.control import RunControl
 from tests.contract.engine_contract import SEED, EngineContract, Subject
 from tests.support.sqlite_databases import (
@@ -27,6 +27,8 @@ from tests.support.sqlite_databases import (
 
 
 class SqliteSubject(Subject):
+    suffix = ".sqlite"
+
     def __init__(self, path, journal_mode):
         self.path, self.engine, self.prover = path, SqliteEngine(SqliteSource(path=path)), SqliteProver()
         build(path, f"BEGIN; {'; '.join(SEED)}; COMMIT", journal_mode=journal_mode)
@@ -69,7 +71,9 @@ def test_no_snapshot_sees_half_a_transfer(tmp_path, journal_mode, snapshots):
     path, seen = build_bank(tmp_path / "bank.sqlite", journal_mode), set()
     with bank_writers(path, 2):
         for number in range(snapshots):
-            copy = take(path, tmp_path / str(number)).path
+            artefact = take(path, tmp_path / str(number))
+            assert artefact.facts.extra["copied_by"] != "backup"
+            copy = artefact.path
             assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
             assert rows(copy, "SELECT sum(balance), count(*) FROM accounts") == [(ACCOUNTS * BALANCE, ACCOUNTS)]
             assert rows(copy, "SELECT sum(moved), count(*) FROM ledger") == [(0, 6000)]
@@ -186,12 +190,12 @@ def test_references_that_the_application_broke_itself_are_told_not_refused(tmp_p
 
 
 def test_references_that_only_the_copy_broke_are_damage(tmp_path, monkeypatch):
-    def damaging(source, target, control):
-        copy(source, target, control)
+    def damaging(copied, target, control):
+        finish(copied, target, control)
         with closing(sqlite3.connect(target)) as connection, connection:
             connection.execute("DELETE FROM parents")
 
-    monkeypatch.setattr(engine, "copy", damaging)
+    monkeypatch.setattr(engine, "finish", damaging)
     with pytest.raises(StoreError, match="3 broken references, the database itself 2"):
         take(build(tmp_path / "a.sqlite", BROKEN), tmp_path / "run")
 

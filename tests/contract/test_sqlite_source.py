@@ -26,6 +26,7 @@ CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
 INSERT INTO users SELECT i, hex(randomblob(200)) FROM n;
 """
+RAW = {"reflink", "copy_file_range", "plain"}
 CUT_OFF = """
 import os, signal, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -120,6 +121,7 @@ def test_an_idle_database_in_a_folder_of_somebody_else_is_read(application, out,
     application.chmod(0o555)
     report = take_in_child(path, out, "--nobody")
     assert report["error"] is None
+    assert report["copied_by"] in RAW
     assert names(Path(report["artefact"])) == (3000, 0)
     assert set(listing(application)) == {"a.sqlite"}
 
@@ -131,7 +133,37 @@ def test_side_files_of_somebody_else_are_used(application, out):
     before = listing(application)
     report = take_in_child(path, out, "--nobody")
     assert report["error"] is None
+    # root needs no permission to write them; everybody else has an index of SQLite's own
+    assert report["copied_by"] == "backup"
     assert names(Path(report["artefact"])) == (3000, 3000)
+    assert listing(application) == before
+
+
+def test_a_plain_user_reads_his_own_database(application, out):
+    path = build(application / "a.sqlite", SCRIPT)
+    crash(path, commit=True)
+    if os.geteuid() == 0:
+        for file in (application, *application.iterdir()):
+            os.chown(file, NOBODY, NOBODY)
+    before = listing(application)
+    report = take_in_child(path, out, "--nobody")
+    assert report["error"] is None
+    assert report["copied_by"] in RAW
+    assert names(Path(report["artefact"])) == (3000, 3000)
+    assert listing(application) == before
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm"])
+def test_side_files_that_may_not_be_read_are_a_clear_error(application, out, ending):
+    path = build(application / "a.sqlite", SCRIPT)
+    crash(path, commit=True)
+    path.with_name(f"a.sqlite{ending}").chmod(0)
+    application.chmod(0o555)
+    before = listing(application)
+    report = take_in_child(path, out, "--nobody")
+    assert report["error"] == "SourceError"
+    assert "a.sqlite" in report["message"]
+    assert "owner of the database" in report["hint"]
     assert listing(application) == before
 
 
@@ -263,5 +295,7 @@ def test_a_link_leads_to_the_database_and_its_side_files(application, tmp_path):
     crash(application / "a.sqlite", commit=True)
     link = tmp_path / "link.sqlite"
     link.symlink_to(application / "a.sqlite")
-    assert names(take(link, tmp_path / "run").path) == (3000, 3000)
+    artefact = take(link, tmp_path / "run")
+    assert artefact.facts.extra["copied_by"] in RAW
+    assert names(artefact.path) == (3000, 3000)
     assert set(listing(tmp_path)) == {"link.sqlite", "run"}

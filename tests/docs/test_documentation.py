@@ -94,6 +94,7 @@ def _around(fragment: dict[str, object]) -> dict[str, object]:
         return {"version": 1, "policies": {"nightly": policy}, **fragment}
     if fragment.keys() <= models.PolicyModel.model_fields.keys():
         policy |= fragment
+        database |= {"service": "atis"}
     else:
         database |= fragment if "connection" in fragment else {"service": "atis", **fragment}
     return {"version": 1, "databases": {"atis": database}, "policies": {"nightly": policy}}
@@ -110,7 +111,7 @@ def _listed_by_help(*command: str) -> set[str]:
     shown = subprocess.run(
         [sys.executable, "-m", "amanat", *command, "--help"], capture_output=True, text=True, check=True
     )
-    return set(re.findall(r"^│ ([a-z]+)\s{2,}", shown.stdout, re.MULTILINE))
+    return set(re.findall(r"^  ([a-z]+)\s{2,}", shown.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -22,7 +22,7 @@ FOLDER, LOG = r"</store/app>", "register.sqlite-wal"
 KILLED_SNAPSHOT = [
     ("fdatasync", LOG, 2),  # the row of the run
     ("mkdir", r"\.staging/\w{12}", 0),
-    ("pwrite64", ARTEFACT, 5),
+    ("copy_file_range", ARTEFACT, 0),
     ("fsync", ARTEFACT, 0),
     ("fsync", MANIFEST, 0),
     ("rename", rf"{ARTEFACT}\".*{IN_PLACE}", 0),
@@ -42,7 +42,7 @@ KILLED_PRUNE = [
     ("fsync", FOLDER, 1),
 ]
 FAILED_SNAPSHOT = [
-    ("pwrite64", ARTEFACT, 5, "ENOSPC", "space"),
+    ("copy_file_range", ARTEFACT, 0, "ENOSPC", "space"),
     ("fsync", ARTEFACT, 0, "EIO", "store"),
     ("rename", IN_PLACE, 0, "EIO", "store"),
     ("fsync", FOLDER, 0, "EIO", "store"),

@@ -1,10 +1,15 @@
 """Full disks and stops in the middle of a SQLite snapshot: a clear error, nothing left running or behind."""
 
 import os
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +19,7 @@ from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver, connection
 from amanat.host.control import RunControl
 from amanat.ports import Order
-from tests.support.sqlite_databases import build, listing, take, take_in_child
+from tests.support.sqlite_databases import build, listing, rows, take, take_in_child
 
 pytestmark = pytest.mark.fault
 
@@ -124,3 +129,113 @@ def test_a_stop_interrupts_a_proof(big, tmp_path, asked_often):
     artefact = take(big, tmp_path)
     with pytest.raises(InterruptedRunError):
         SqliteProver().prove_readable(artefact.path, artefact.facts, Scope(), StopsAtCheck(2))
+
+
+# Kills and failing calls, by strace's fault injection on a process of its own
+
+APPLICATION = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA wal_autocheckpoint = 0")
+connection.execute("UPDATE rows SET noise = 'in the WAL' WHERE id % 7 = 0")
+print("open", flush=True)
+sys.stdin.read()
+"""
+UPDATED = "SELECT count(*) FROM rows WHERE noise = 'in the WAL'"
+
+
+def injected(call, fault, *, when=1):
+    """Wrapped around a command. Threads are followed; ``when`` counts in each."""
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={when}"]
+    return ("strace", "--follow-forks", "--quiet=all", "--output=/dev/null", *inject)
+
+
+@pytest.fixture
+def in_use(big, tmp_path):
+    """A database that another process has open, with some MB in its WAL."""
+    folder = tmp_path / "application"
+    folder.mkdir()
+    path = folder / "big.sqlite"
+    shutil.copy(big, path)
+    argv = [sys.executable, "-c", APPLICATION, path]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as application:
+        application.stdout.readline()
+        yield path
+        application.stdin.close()
+    assert application.returncode == 0
+
+
+@pytest.fixture
+def out(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [
+        ("copy_file_range", 1),  # nothing of the main file is there
+        ("copy_file_range", 3),  # some of it
+        ("copy_file_range", 8),  # some of the WAL
+        ("fdatasync", 1),  # all of it, folded
+        ("ftruncate", 1),  # SQLite cuts the folded WAL
+    ],
+)
+def test_a_kill_while_bytes_are_copied_harms_nobody(in_use, out, call, when):
+    before = listing(in_use.parent)
+    with pytest.raises(subprocess.CalledProcessError) as died:
+        take_in_child(in_use, out, around=injected(call, "signal=SIGKILL", when=when))
+    assert died.value.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    assert listing(in_use.parent) == before
+    with closing(sqlite3.connect(in_use, timeout=0)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0), "no lock is left"
+    report = take_in_child(in_use, out)  # over what the dead one left, as in a staging folder of the same name
+    assert report["copied_by"] == "copy_file_range"
+    assert rows(Path(report["artefact"]), UPDATED) == [(60000 // 7,)]
+    assert [path.name for path in out.iterdir()] == ["artefact.sqlite"]
+
+
+@pytest.mark.parametrize("when", [1, 3, 8])
+def test_a_disk_that_fills_up_while_bytes_are_copied_is_named(in_use, out, when):
+    before = listing(in_use.parent)
+    report = take_in_child(in_use, out, around=injected("copy_file_range", "error=ENOSPC", when=when))
+    assert report["error"] == "SpaceError"
+    assert str(in_use) in report["message"]
+    assert listing(in_use.parent) == before
+
+
+@pytest.mark.parametrize("error", ["EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP", "EIO"])
+def test_where_the_kernel_will_not_copy_we_do(in_use, out, error):
+    report = take_in_child(in_use, out, around=injected("copy_file_range", f"error={error}", when="3+"))
+    assert (report["error"], report["copied_by"]) == (None, "plain")
+    assert rows(Path(report["artefact"]), UPDATED) == [(60000 // 7,)]
+
+
+def test_a_kernel_that_stops_for_no_reason_does_not_cut_the_copy_short(in_use, out):
+    report = take_in_child(in_use, out, around=injected("copy_file_range", "retval=0", when="2+"))
+    assert (report["error"], report["copied_by"]) == (None, "plain")
+    assert rows(Path(report["artefact"]), UPDATED) == [(60000 // 7,)]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "kind", "says"),
+    [
+        ("fdatasync", "EIO", "StoreError", "cannot be written to the disk"),
+        ("fdatasync", "ENOSPC", "SpaceError", "cannot be written to the disk"),
+    ],
+)
+def test_a_disk_that_fails_at_the_end_is_named(in_use, out, call, error, kind, says):
+    report = take_in_child(in_use, out, around=injected(call, f"error={error}"))
+    assert report["error"] == kind
+    assert says in report["message"]
+
+
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_store(in_use, out):
+    """Each way to read it fails: in the kernel, and by hand."""
+    fail = ["-e", "trace=copy_file_range,preadv,preadv2", "-e", "inject=copy_file_range,preadv,preadv2:error=EIO"]
+    report = take_in_child(
+        in_use, out, around=("strace", "--follow-forks", "--quiet=all", "--output=/dev/null", *fail)
+    )
+    assert report["error"] == "SourceError"
+    assert f"{in_use} cannot be read: Input/output error" in report["message"]

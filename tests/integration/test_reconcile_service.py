@@ -42,7 +42,7 @@ def test_a_snapshot_committed_between_the_questions_is_not_half_written(workshop
     """The survey saw the artefact before its manifest; the run has ended since."""
     taken = workshop.take()
     survey = workshop.app.ports.store.survey()
-    stale = replace(survey, units={}, strays=frozenset({taken.path}))
+    stale = replace(survey, marked=frozenset())
     dead_run(workshop, taken.path)
     monkeypatch.setattr(workshop.app.ports.store, "survey", lambda: stale)
     reconcile.reconcile(workshop.app.ports, by="aysel")
@@ -109,6 +109,29 @@ def test_a_copied_folder_does_not_stop_reconcile(workshop, tmp_path):
     shutil.copytree(workshop.store / "app", workshop.store / "app" / "old")
     assert len(lost_register(workshop, tmp_path)) == 1
     assert workshop.told(Event.FOREIGN_FOUND)
+
+
+def test_a_manifest_that_nobody_can_read_is_told_with_its_reason(workshop):
+    taken = workshop.take()
+    workshop.store.joinpath("app", "other.sqlite").write_bytes(b"x")
+    workshop.store.joinpath("app", "other.sqlite.manifest.json").write_text("{}")
+    repairs = reconcile.reconcile(workshop.app.ports, by="aysel")
+    assert list(repairs.broken) == ["app/other.sqlite.manifest.json"]
+    assert repairs.foreign == ("app/other.sqlite",)
+    told = {fields["path"]: fields.get("reason", "") for fields in workshop.told(Event.FOREIGN_FOUND)}
+    assert "schema_version is missing" in str(told["app/other.sqlite.manifest.json"])
+    assert rows(workshop) == [taken]
+
+
+def test_files_of_a_pruned_snapshot_that_somebody_put_back_are_left_alone(workshop):
+    taken = workshop.take()
+    aside = {file: (workshop.store / file).read_bytes() for file in workshop.files()}
+    reconcile.prune.delete(workshop.app.ports, taken, by="x", run=None, reason="test")
+    for file, content in aside.items():
+        (workshop.store / file).write_bytes(content)
+    repairs = reconcile.reconcile(workshop.app.ports, by="aysel")
+    assert repairs.count == 0 and repairs.foreign == ()
+    assert workshop.files() == sorted(aside)
 
 
 def test_a_hold_during_a_prune_protects(workshop, monkeypatch):

@@ -10,6 +10,7 @@ from amanat.domain.errors import BusyError, ConfigurationError, IntegrityError, 
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, ProofLevel, Scope, SnapshotState, Stage
 from amanat.domain.policy import MANUAL, Retry
+from amanat.host.sealing import Seal, Sealing
 from amanat.services import find
 from tests.support.workshop import T0, workshop
 
@@ -94,7 +95,7 @@ def test_a_failure_leaves_no_file_and_harms_no_older_snapshot(workshop):
 
 
 def test_a_proof_that_fails_commits_nothing(workshop, monkeypatch):
-    monkeypatch.setattr(workshop.app.ports.store, "reread", lambda *_: "0" * 64)
+    monkeypatch.setattr(Sealing, "seal", lambda *_: Seal(sha256="0" * 64, read_back="1" * 64))
     with pytest.raises(IntegrityError, match="not what was written"):
         workshop.take()
     assert workshop.files() == []

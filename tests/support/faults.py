@@ -30,17 +30,21 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def run_count(amanat: Amanat, outcome: str, *, database: str = "app", policy: str = "nightly") -> float:
+def run_count(amanat: Amanat, outcome: str, *, policy: str = "nightly") -> float:
     """``amanat_runs_total`` of snapshots, as a scrape of the register would show it now."""
+    return metric(amanat, "runs_total", policy=policy, stage="snapshot", outcome=outcome)
+
+
+def metric(amanat: Amanat, name: str, *, database: str = "app", policy: str = "nightly", **labels: str) -> float:
     settings = ServiceSettings(policies=amanat.file, store=amanat.store, state=amanat.state)
     app = open_app(settings, emit=lambda *_, **__: None)
     collector = metrics.RegisterCollector(app.ports, lambda: app.configuration, metrics.DaemonState())
     page = metrics.render(collector).decode()
     app.ports.register.close()  # type: ignore[attr-defined]
-    wanted = {"database": database, "policy": policy, "stage": "snapshot", "outcome": outcome}
+    wanted = {"database": database, "policy": policy, **labels}
     families = text_string_to_metric_families(page)
     samples = (sample for family in families for sample in family.samples)
-    return sum(each.value for each in samples if each.name == "amanat_runs_total" and each.labels == wanted)
+    return sum(each.value for each in samples if each.name == f"amanat_{name}" and each.labels == wanted)
 
 
 @dataclass(frozen=True, kw_only=True)

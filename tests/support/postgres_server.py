@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.postgres import binaries, template
@@ -29,11 +30,15 @@ _INITDB = ["--username=postgres", "--auth=trust", "--no-sync", "--no-instruction
 
 
 class Workspace:
-    """The servers of one test session, started when first asked for."""
+    """The servers of one test session, started when first asked for.
 
-    def __init__(self) -> None:
+    ``folder``: where their data lie; a socket's path must stay under 108 bytes, so not too deep.
+    """
+
+    def __init__(self, folder: Path = Path("/tmp"), settings: Mapping[str, str] = _SETTINGS) -> None:
         self._account = _account()
-        self._folder = Path(tempfile.mkdtemp(prefix="amanat-pg-", dir="/tmp"))
+        self._settings = settings
+        self._folder = Path(tempfile.mkdtemp(prefix="amanat-pg-", dir=folder))
         self._folder.chmod(0o755)
         self._servers: dict[tuple[int, bool], Server] = {}
 
@@ -56,7 +61,7 @@ class Workspace:
         packed = template(major, lambda target: self._pack_template(bin_folder, base / "template", target))
         with packed.open("rb") as file:
             subprocess.run(self._as_server("tar", "-xzf-", "-C", base / "data"), stdin=file, check=True)
-        server = Server(major=major, bin_folder=bin_folder, base=base, tcp=tcp)
+        server = Server(major=major, bin_folder=bin_folder, base=base, tcp=tcp, settings=self._settings)
         server.start(self._as_server())
         return server
 
@@ -94,8 +99,11 @@ class Workspace:
 class Server:
     """One running server."""
 
-    def __init__(self, *, major: int, bin_folder: Path, base: Path, tcp: bool) -> None:
+    def __init__(
+        self, *, major: int, bin_folder: Path, base: Path, tcp: bool, settings: Mapping[str, str]
+    ) -> None:
         self.major = major
+        self._settings = settings
         self.bin = bin_folder
         self.socket_dir = base / "socket"
         self.port = _free_port() if tcp else 5432
@@ -148,7 +156,7 @@ class Server:
     def _options(self) -> list[str]:
         addresses = "127.0.0.1" if self._tcp else ""
         settings = {
-            **_SETTINGS,
+            **self._settings,
             "unix_socket_directories": self.socket_dir,
             "port": self.port,
             "listen_addresses": addresses,

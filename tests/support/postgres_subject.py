@@ -64,6 +64,8 @@ def clients_with(folder: Path, real: Path, **scripts: str) -> Path:
 class PostgresSubject(Subject):
     """The contract's database on one server."""
 
+    suffix = ".dump"
+
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._conninfo = postgres.database(sql=";\n".join(SEED))

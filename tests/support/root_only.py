@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-_REASON = "needs root: it boots a systemd of its own"
+_REASON = "needs root: it boots a systemd of its own, or mounts a file system"
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +19,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     count = sum(_REASON in str(report.longrepr) for report in skipped)
     if count:
         terminalreporter.section("NOT RUN", red=True, bold=True)
-        terminalreporter.write_line(f"{count} tests of the systemd service need root; as root, none is skipped.")
+        terminalreporter.write_line(
+            f"{count} tests that boot a systemd or mount a file system need root; as root, none is skipped."
+        )

@@ -43,7 +43,8 @@ def report(source: Path, folder: Path) -> dict[str, object]:
         SqliteProver().prove_readable(artefact.path, artefact.facts, Scope(), control)
     except AmanatError as exc:
         return {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}
-    return {"error": None, "artefact": str(artefact.path), "tables": artefact.facts.tables}
+    found = {"artefact": str(artefact.path), "tables": artefact.facts.tables}
+    return {"error": None, "copied_by": artefact.facts.extra["copied_by"], **found}
 
 
 if __name__ == "__main__":

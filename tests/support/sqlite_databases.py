@@ -39,7 +39,7 @@ def take(source: Path, base: Path, scope: Scope = Scope(), **order: object) -> A
         Order(folder=folder, scratch=folder, scope=scope, **order), control
     )
     SqliteProver().prove_readable(artefact.path, artefact.facts, scope, control)
-    assert [path.name for path in folder.iterdir()] == ["artefact.sqlite"]
+    assert list(folder.iterdir()) == [artefact.path]
     return artefact
 
 

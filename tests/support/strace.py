@@ -13,7 +13,18 @@ from pathlib import Path
 
 from tests.support.cli import Amanat
 
-CALLS = ("mkdir", "rmdir", "rename", "unlink", "fsync", "fdatasync", "pwrite64", "write", "chmod")
+CALLS = (
+    "mkdir",
+    "rmdir",
+    "rename",
+    "unlink",
+    "fsync",
+    "fdatasync",
+    "pwrite64",
+    "write",
+    "chmod",
+    "copy_file_range",
+)
 _LINE = re.compile(r"(?P<process>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 _STILL = {"PYTHONDONTWRITEBYTECODE": "1"}  # else the numbers would depend on what was compiled before
 

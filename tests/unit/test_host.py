@@ -112,6 +112,52 @@ def test_a_timeout_kills_the_whole_group(tmp_path):
             time.sleep(0.1)
 
 
+def test_output_is_read_as_it_comes():
+    script = "echo one; echo err >&2; read -r _ < /dev/null; echo two; exit 3"
+    with process.streaming(["sh", "-c", script], control=RunControl()) as output:
+        read = b""
+        while data := output.read(2):
+            read += data
+        assert output.at_end
+        done = output.finish()
+    assert (read, done.returncode, done.stderr) == (b"one\ntwo\n", 3, "err")
+
+
+def test_whoever_stops_reading_ends_the_whole_group(tmp_path):
+    """A writer that nobody reads from would wait for ever."""
+    pid_file = tmp_path / "pid"
+    script = f"yes & echo $! > {pid_file}; trap '' TERM; wait"
+    with (
+        pytest.raises(ZeroDivisionError),
+        process.streaming(["sh", "-c", script], control=RunControl()) as output,
+    ):
+        output.read(1)
+        while not pid_file.exists() or not pid_file.read_text():
+            time.sleep(0.01)
+        raise ZeroDivisionError
+    assert is_gone(int(pid_file.read_text()))
+
+
+def test_a_process_that_writes_nothing_gives_way_to_the_timeout():
+    began = time.monotonic()
+    with (
+        pytest.raises(TimeoutExceededError),
+        process.streaming(["sleep", "60"], control=RunControl(timeout=timedelta(seconds=0.3))) as output,
+    ):
+        output.read(1)
+    assert time.monotonic() - began < 5
+
+
+def is_gone(pid):
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_a_killed_process_says_by_which_signal():
     done = process.run(["sh", "-c", "kill -KILL $$"], control=RunControl())
     assert (done.returncode, done.how) == (-signal.SIGKILL, "was killed by SIGKILL")

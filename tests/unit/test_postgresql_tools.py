@@ -4,8 +4,17 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from amanat.domain.errors import ConfigurationError, ProofError, SourceError, SpaceError, StoreError, ToolError
+from amanat.domain.errors import (
+    ConfigurationError,
+    ProofError,
+    SourceError,
+    SpaceError,
+    StoreError,
+    ToolError,
+    YieldedError,
+)
 from amanat.domain.model import Facts, Scope
 from amanat.domain.scope import Table, select
 from amanat.engines.postgresql import dump, proof
@@ -54,21 +63,16 @@ def test_an_override_is_the_only_place(tmp_path):
 def test_command_line_of_a_whole_dump():
     tables = [Table(schema="public", name="users"), Table(schema="public", name="jobs")]
     selection = select(Scope(exclude=("jobs",)), tables)
-    options = dump.arguments(
-        target=TARGET,
-        file=Path("/s/x.dump"),
-        snapshot="0-1",
-        scope=Scope(exclude=("jobs",)),
-        selection=selection,
-        known=tables,
-    )
-    assert options == [
+    options = dump.selecting(Scope(exclude=("jobs",)), selection, tables)
+    client = Client(folder=Path("/bin"), major=15)
+    assert dump.Command(client=client, target=TARGET, snapshot="0-1", selection=options).argv == [
+        Path("/bin/pg_dump"),
         "--format=custom",
         "--no-password",
         "--verbose",
         "--snapshot=0-1",
+        "--lock-wait-timeout=2s",
         "--dbname=host=/run dbname=atis",
-        "--file=/s/x.dump",
         '--exclude-table="public"."jobs"',
     ]
 
@@ -137,6 +141,48 @@ def test_a_wrong_password_names_no_file_of_ours():
     assert "policy file" in ours.hint
     assert ".env" in ours.hint
     assert "/etc/atis/.pgpass" in source_error("it", said.format("/etc/atis/.pgpass")).message
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("canceling statement due to lock timeout", "55P03"),
+        ("Zeitüberschreitung", "55P03"),
+        ("deadlock detected", "40P01"),
+        ("pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout", None),
+        ('pg_dump: error: could not obtain lock on relation "public.users"', None),
+    ],
+)
+def test_a_lock_of_somebody_else_is_stood_back_from(text, state):
+    error = source_error("it", text, state)
+    assert type(error) is YieldedError
+    assert error.transient
+    assert error.hint
+
+
+def test_what_a_standby_cancels_is_a_failure_since_it_may_well_do_so_each_time():
+    said = "canceling statement due to conflict with recovery"
+    assert type(source_error("it", said, "40001")) is type(source_error("it", said)) is SourceError
+
+
+def test_a_statement_that_names_all_tables_is_not_shown_whole():
+    said = f"query failed; Query was: LOCK TABLE {', '.join(f'public.t{n}' for n in range(5000))}"
+    assert len(source_error("it", said).message) < 700
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("backup", "backup"), ("x" * 70, "x" * 50), ("yedək nüsxə", "yed?k n?sx?")],
+    ids=["short", "long", "not ASCII"],
+)
+def test_the_sessions_of_each_target_have_a_name_that_the_server_keeps_as_it_is(tmp_path, said, shown):
+    one, other = (
+        conninfo_to_dict(target({"application_name": said}, None, tmp_path).conninfo)["application_name"]
+        for _ in range(2)
+    )
+    assert one.rpartition("-")[0] == shown
+    assert len(one) < 64
+    assert one != other
 
 
 @pytest.mark.parametrize(("state", "transient"), [("57P03", True), ("08006", True), ("28P01", False)])

@@ -1,13 +1,18 @@
 """The register: one transaction a method, one run per slot, forward-only migrations, sums in SQL."""
 
+import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from amanat.domain.errors import BusyError, RegisterError
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Scope, SnapshotState, Stage
+from amanat.host import clock
+from amanat.register import connection, rows
 from amanat.register.connection import FILE_NAME
 from amanat.register.register import Register
 from tests.support.snapshots import snapshot
@@ -110,7 +115,7 @@ def test_an_entry_and_its_change_are_one_transaction(register):
     register.add_snapshot(kept, entry())
     with pytest.raises(RegisterError, match="is taken"):
         register.add_snapshot(kept, entry())
-    assert len(register.entries()) == 1
+    assert len(list(register.entries())) == 1
 
 
 def test_slots_are_remembered_and_missed_ones_add_up(register):
@@ -157,6 +162,53 @@ def test_it_opens_again_with_what_it_held(tmp_path):
     assert len(again.snapshots()) == 1
     again.check()
     again.close()
+
+
+def test_a_register_of_the_first_schema_is_taken_over_with_its_sums(tmp_path):
+    """The rows are the same in both: what the second one adds is worked out from them."""
+    runs = [
+        ended(run(1), Outcome.SUCCEEDED),
+        ended(run(2, started_at=T + timedelta(days=1)), Outcome.SUCCEEDED),
+        ended(run(3, started_at=T + timedelta(days=2)), Outcome.FAILED, code="source"),
+        run(4, started_at=T + timedelta(days=3)),
+    ]
+    kept = snapshot(T)
+    first_schema = (Path(connection.__file__).parent / "migrations" / "0001_initial.sql").read_text()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old, old:
+        old.executescript(first_schema)
+        old.execute("PRAGMA user_version = 1")
+        for row in map(rows.run_row, runs):
+            rows.insert(old, "runs", row)
+        rows.insert(old, "snapshots", rows.snapshot_row(kept))
+    with closing(Register(tmp_path)) as register:
+        counts = {(each.outcome, each.code): (each.count, each.last_finished) for each in register.run_counts()}
+        assert counts == {
+            (Outcome.SUCCEEDED, ""): (2, runs[1].finished_at),
+            (Outcome.FAILED, "source"): (1, runs[2].finished_at),
+        }
+        assert register.last_runs() == [runs[2]]
+        register.finish_run(ended(runs[3], Outcome.SUCCEEDED))
+        assert [item.id for item in register.last_runs()] == ["run4"]
+        assert register.snapshots() == [kept]
+
+
+def test_damage_is_told_within_the_hour_and_then_at_every_look(tmp_path, monkeypatch):
+    """Between two looks at all of it, a check costs the same however large it is."""
+    with closing(Register(tmp_path)) as register:
+        for number in range(300):
+            register.append(entry(detail=f"{number} {'x' * 100}"))
+        register._database._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        register.check()
+        began = clock.monotonic()
+        with (tmp_path / FILE_NAME).open("r+b") as file:
+            file.seek(-8192, os.SEEK_END)
+            file.write(b"\xff" * 4096)
+        register.check()
+        monkeypatch.setattr(clock, "monotonic", lambda: began + 3601)
+        for _ in range(2):
+            with pytest.raises(RegisterError, match=r"damaged|malformed") as caught:
+                register.check()
+            assert "reconcile" in caught.value.hint
 
 
 def test_a_newer_schema_is_refused(tmp_path):

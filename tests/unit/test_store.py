@@ -1,5 +1,6 @@
 """The store as a folder: commit with the manifest last, no path leaves it, strangers are told apart."""
 
+import errno
 import itertools
 import json
 import os
@@ -124,16 +125,53 @@ def test_deleting_a_symlink_removes_the_link_alone(store, tmp_path):
     assert target.exists() and not (store.root / "atis" / "a.sqlite").is_symlink()
 
 
-def test_the_survey_tells_units_strays_and_broken_manifests(store):
-    made = commit(store)
+def test_the_survey_tells_manifests_from_other_files_by_name(store):
+    commit(store)
     (store.root / "README.md").touch()
+    (store.root / ".staging" / "run").mkdir(parents=True)
+    (store.root / ".staging" / "run" / "half.sqlite").touch()
     (store.root / "atis" / "mine.txt").touch()
+    (store.root / "atis" / "dangling").symlink_to("nowhere")
     (store.root / "atis" / "b.sqlite.manifest.json").write_text("{}")
+    (store.root / "atis" / "old").mkdir()
+    (store.root / "atis" / "old" / "c.sqlite.manifest.json").touch()
     (store.root / "loose.dump").touch()
     found = store.survey()
-    assert dict(found.units) == {"atis/a.sqlite": made}
-    assert found.strays == {"atis/mine.txt", "loose.dump"}
-    assert list(found.broken) == ["atis/b.sqlite.manifest.json"]
+    assert found.marked == {"atis/a.sqlite", "atis/b.sqlite"}
+    nested = "atis/old/c.sqlite.manifest.json"  # a copy of a folder: no place of ours
+    assert found.present == {"atis/a.sqlite", "atis/mine.txt", "atis/dangling", nested, "loose.dump"}
+
+
+def test_a_folder_that_is_not_ours_to_read_does_not_stop_the_survey(store, monkeypatch):
+    """``lost+found`` lies at the top of a file system of its own, and belongs to root."""
+    commit(store)
+    (store.root / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refused(folder):
+        if str(folder).endswith("lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)  # root may look everywhere
+    assert store.survey().present == {"atis/a.sqlite"}
+
+
+def test_units_are_what_the_store_holds(store):
+    commit(store)
+    commit(store, manifest("atis/b.sqlite"))
+    commit(store, manifest("atis/c.sqlite"))
+    (store.root / "atis" / "b.sqlite").unlink()
+    (store.root / "atis" / "c.sqlite.manifest.json").unlink()
+    (store.root / "atis" / "d.sqlite").mkdir()
+    (store.root / "atis" / "d.sqlite.manifest.json").touch()
+    assert store.units("atis") == {"atis/a.sqlite"}
+    paths = (f"atis/{name}.sqlite" for name in "abcd")
+    assert {path for path in paths if store.holds(path)} == store.units("atis")
+    assert store.units("other") == frozenset()
+    (store.root / "linked").symlink_to(store.root / "atis")
+    with pytest.raises(StoreError, match="is a symlink"):
+        store.units("linked")
 
 
 @pytest.mark.parametrize(

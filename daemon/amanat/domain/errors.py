@@ -115,6 +115,13 @@ class BusyError(AmanatError):
     kind = "busy"
 
 
+class YieldedError(AmanatError):
+    """The run stood back, so that somebody else's work could go on."""
+
+    exit_code = ExitCode.BUSY
+    kind = "yielded"
+
+
 class IntegrityError(AmanatError):
     """A snapshot or the register is not what it was."""
 

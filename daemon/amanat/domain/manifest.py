@@ -2,13 +2,13 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest_reading import Fields
-from amanat.domain.model import EngineName, Facts, ProofLevel, Scope, Snapshot, utc_text
+from amanat.domain.model import EngineName, Facts, ProofLevel, Scope, Snapshot, TableRows, utc_text
 
 SCHEMA_VERSION = 1
 SUFFIX = ".manifest.json"
@@ -38,7 +38,7 @@ class Manifest:
 
 def encode(manifest: Manifest) -> dict[str, Any]:
     """JSON-ready; times in UTC, the artefact by its file name (the manifest lies beside it)."""
-    snapshot, facts = manifest.snapshot, manifest.facts
+    snapshot = manifest.snapshot
     return {
         "schema_version": SCHEMA_VERSION,
         "id": snapshot.id,
@@ -66,13 +66,7 @@ def encode(manifest: Manifest) -> dict[str, Any]:
             {"file": item.file, "size_bytes": item.size_bytes, "sha256": item.sha256}
             for item in manifest.companions
         ],
-        "facts": {
-            "engine_version": facts.engine_version,
-            "source_bytes": facts.source_bytes,
-            "tables": list(facts.tables),
-            "counts": dict(facts.counts),
-            "extra": dict(facts.extra),
-        },
+        "facts": _encoded_facts(manifest.facts),
         "proof": {
             "level": snapshot.proof,
             "required": snapshot.required_proof,
@@ -82,6 +76,19 @@ def encode(manifest: Manifest) -> dict[str, Any]:
         "tools": dict(manifest.tools),
         "warnings": list(manifest.warnings),
         "restore": list(manifest.recipe),
+    }
+
+
+def _encoded_facts(facts: Facts) -> dict[str, Any]:
+    """Without ``rows`` where none were read, as in manifests of releases that read none."""
+    rows = {"rows": [asdict(table) for table in facts.rows]} if facts.rows else {}
+    return {
+        "engine_version": facts.engine_version,
+        "source_bytes": facts.source_bytes,
+        "tables": list(facts.tables),
+        "counts": dict(facts.counts),
+        **rows,
+        "extra": dict(facts.extra),
     }
 
 
@@ -161,7 +168,18 @@ def _facts(part: Fields) -> Facts:
         source_bytes=part.count("source_bytes"),
         tables=part.texts("tables"),
         counts=part.counts_by_name("counts"),
+        rows=tuple(_rows(table) for table in part.list_of_inner("rows")) if "rows" in part else (),
         extra=part.plain("extra"),
+    )
+
+
+def _rows(part: Fields) -> TableRows:
+    return TableRows(
+        schema=part.text("schema"),
+        name=part.text("name"),
+        rows=part.count("rows"),
+        bytes=part.count("bytes"),
+        sha256=part.hexadecimal("sha256", 64),
     )
 
 

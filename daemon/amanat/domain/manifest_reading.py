@@ -32,6 +32,9 @@ class Fields:
         self._values: Mapping[str, Any] = value
         self._where = where
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
     def text(self, key: str) -> str:
         return str(self._checked(key, "text", _is_text))
 

@@ -24,8 +24,10 @@ class ProofLevel(StrEnum):
 
     def reaches(self, other: "ProofLevel") -> bool:
         """Whether this level is ``other`` or higher."""
-        order = list(ProofLevel)
-        return order.index(self) >= order.index(other)
+        return _LEVELS.index(self) >= _LEVELS.index(other)
+
+
+_LEVELS = tuple(ProofLevel)
 
 
 class Stage(StrEnum):
@@ -68,6 +70,8 @@ class EntryKind(StrEnum):
 
 
 MANUAL_POLICY = "manual"
+FALLBACK = "fallback"
+"""The code of a run that succeeded, but not the usual, fast way."""
 
 
 def require_aware(*times: datetime | None) -> None:
@@ -102,11 +106,26 @@ class Scope:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableRows:
+    """What the rows of one table come to in the artefact.
+
+    ``bytes`` and ``sha256``: of the rows as ``COPY … TO STDOUT`` writes them (PostgreSQL).
+    """
+
+    schema: str
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was true inside the snapshot's own transaction.
 
     ``tables``: the application's tables that the artefact must hold, as ``table`` (SQLite) or
     ``schema.table`` (PostgreSQL). ``counts``: rows, for the tables whose count was asked for.
+    ``rows``: of every table whose rows were read one by one on the way.
     ``extra``: small facts of one engine, such as PostgreSQL's table OIDs.
     """
 
@@ -114,6 +133,7 @@ class Facts:
     source_bytes: int
     tables: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
+    rows: tuple[TableRows, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -164,7 +184,7 @@ class Snapshot:
 class Run:
     """One attempt at one stage, as the register keeps it.
 
-    ``code``: the kind of an error, or why it was skipped or refused, in one word for machines;
+    ``code``: the kind of an error, or why it was skipped, refused or done another way, in one word for machines;
     ``reason`` and ``hint`` are the sentences for people. ``note``: warnings of a run that succeeded.
     ``artefact``: the store path that the run is about to commit, so that a crash leaves nothing unnamed.
     """

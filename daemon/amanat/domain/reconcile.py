@@ -20,8 +20,9 @@ _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 class Observed:
     """``alive``: ids of runs whose process holds their lock. ``staged``: runs that have a staging folder.
 
-    ``present``: all files of the store but manifests; ``strays``: those that no manifest claims.
-    ``broken``: manifests that cannot be read, with the reason.
+    ``rows``: of all snapshots that were not pruned, and of those whose manifests are among ``units``.
+    ``present``: all files of the store but manifests. ``marked``: paths beside which a manifest lies.
+    ``units``: the manifests of paths that no row names; ``broken``: those that cannot be read, with the reason.
     """
 
     open_runs: Sequence[Run]
@@ -30,7 +31,7 @@ class Observed:
     rows: Sequence[Snapshot]
     units: Mapping[str, Manifest]
     present: Collection[str]
-    strays: Collection[str]
+    marked: Collection[str]
     broken: Mapping[str, str]
 
 
@@ -59,7 +60,8 @@ def plan(seen: Observed) -> Repairs:
     dead = tuple(run for run in seen.open_runs if run.id not in seen.alive)
     busy = {run.artefact for run in seen.open_runs if run.id in seen.alive and run.artefact}
     known_ids = {row.id for row in seen.rows}
-    half_written = _half_written(seen, dead)
+    strays = set(seen.present) - _owned(seen)
+    half_written = _half_written(seen, dead, strays)
     return Repairs(
         interrupted=dead,
         swept=tuple(run for run in seen.staged if run not in seen.alive),
@@ -73,20 +75,27 @@ def plan(seen: Observed) -> Repairs:
         found_again=tuple(row for row in seen.rows if row.state is SnapshotState.MISSING and _complete(row, seen)),
         pruned=tuple(row for row in seen.rows if row.state is SnapshotState.PRUNING),
         broken=seen.broken,
-        foreign=tuple(sorted(set(seen.strays) - set(half_written) - busy)),
+        foreign=tuple(sorted(strays - set(half_written) - busy)),
     )
 
 
-def _half_written(seen: Observed, dead: Sequence[Run]) -> dict[str, str]:
+def _owned(seen: Observed) -> set[str]:
+    """What a manifest claims; that of a known row is not read, the row says the same."""
+    snapshots = [row for row in seen.rows if row.path in seen.marked]
+    snapshots += [unit.snapshot for unit in seen.units.values()]
+    return {name for snapshot in snapshots for name in (snapshot.path, *snapshot.companions)}
+
+
+def _half_written(seen: Observed, dead: Sequence[Run], strays: Collection[str]) -> dict[str, str]:
     """Files that are ours only because a dead run named them: the artefact, and companions behind its name."""
     return {
         f"{run.artefact}{suffix}": run.id
         for run in dead
-        if run.artefact and run.artefact not in seen.units
+        if run.artefact and run.artefact not in seen.marked
         for suffix in ("", *COMPANION_SUFFIXES)
-        if f"{run.artefact}{suffix}" in seen.strays
+        if f"{run.artefact}{suffix}" in strays
     }
 
 
 def _complete(row: Snapshot, seen: Observed) -> bool:
-    return row.path in seen.present and row.path in seen.units
+    return row.path in seen.present and row.path in seen.marked

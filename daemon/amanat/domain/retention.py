@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, takewhile
 from types import MappingProxyType
 
 from amanat.domain.model import Snapshot, SnapshotState, require_aware
@@ -94,15 +94,22 @@ def floors_of(snapshots: Iterable[Snapshot], now: datetime) -> Mapping[str, str]
 
     The newest proven one, and the newest that holds the whole database: a part does not stand for it.
     """
-    counted = newest_first(snapshot for snapshot in snapshots if _counts(snapshot, now))
-    whole = [snapshot for snapshot in counted if snapshot.scope.is_whole]
-    floors = {snapshot.id: "newest proven of the whole database" for snapshot in whole[:1]}
-    return floors | {snapshot.id: "newest proven of the database" for snapshot in counted[:1]}
+    counted = [snapshot for snapshot in snapshots if _counts(snapshot, now)]
+    if not counted:
+        return {}
+    floors = {}
+    if whole := [snapshot for snapshot in counted if snapshot.scope.is_whole]:
+        floors[max(whole, key=_age).id] = "newest proven of the whole database"
+    return floors | {max(counted, key=_age).id: "newest proven of the database"}
 
 
 def newest_first(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    return sorted(snapshots, key=_age, reverse=True)
+
+
+def _age(snapshot: Snapshot) -> tuple[datetime, str]:
     """By the time taken; the id decides between equal times, so that the order of the input never does."""
-    return sorted(snapshots, key=lambda each: (_taken(each), each.id), reverse=True)
+    return _taken(snapshot), snapshot.id
 
 
 def _taken(snapshot: Snapshot) -> datetime:
@@ -175,12 +182,15 @@ def _by_calendar(
 ) -> Iterable[tuple[Snapshot, str]]:
     """The newest of each of the newest ``count`` buckets; the oldest of all while there are fewer buckets.
 
+    With one bucket too many, the newest ``count`` are settled: older snapshots change nothing.
     The oldest is what grows into the next weekly, monthly, yearly one. It harms no property: a larger count
     still keeps a superset, and judging what was kept finds the same buckets and the same oldest.
     """
     newest: dict[str, Snapshot] = {}
     for snapshot in counted:
         newest.setdefault(bucket_of(snapshot.taken_at.astimezone(zone)), snapshot)
+        if len(newest) > count:
+            break
     for bucket, snapshot in islice(newest.items(), count):
         yield snapshot, f"{rule} {bucket}"
     if 0 < len(newest) < count:
@@ -191,7 +201,8 @@ def _within(counted: Sequence[Snapshot], span: timedelta | None) -> Iterable[Sna
     """Measured from the newest one, not from the clock: when snapshots stop, deletion stops."""
     if span is None or not counted:
         return ()
-    return (snapshot for snapshot in counted if _taken(counted[0]) - _taken(snapshot) <= span)
+    oldest = _taken(counted[0]) - span
+    return takewhile(lambda snapshot: _taken(snapshot) >= oldest, counted)
 
 
 def _over_limit(counted: Sequence[Snapshot], firm: Reasons, by_rule: Reasons, limit: int | None) -> dict[str, str]:

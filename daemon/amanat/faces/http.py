@@ -1,5 +1,6 @@
 """``/metrics /healthz /readyz /status`` on loopback: Starlette on uvicorn, in a thread of its own."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -15,8 +16,8 @@ from starlette.routing import Route
 from amanat.app import App
 from amanat.domain.errors import ConfigurationError
 from amanat.observability import metrics
-from amanat.services import report
 from amanat.services.checks import Check
+from amanat.services.status import status as current_status
 
 Checks = Callable[[], list[Check]]
 
@@ -38,15 +39,36 @@ def bind(address: tuple[str, int]) -> socket.socket:
 def served(listening: socket.socket, app: App, collector: Collector, checks: Checks) -> Iterator[None]:
     """Serve until the block ends."""
     config = uvicorn.Config(application(app, collector, checks), log_config=None, access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(timeout=5)
         listening.close()
+
+
+class _Server(uvicorn.Server):
+    """Comes round once a second, to set the time of the header Date; uvicorn's own does so ten times."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), timeout=1)
+
+    def stop(self) -> None:
+        """From another thread; at once."""
+        self.should_exit = True
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
 
 def application(app: App, collector: Collector, checks: Checks) -> Starlette:
@@ -70,7 +92,7 @@ def application(app: App, collector: Collector, checks: Checks) -> Starlette:
         return JSONResponse(body, status_code=200 if ready else 503)
 
     def status(_: Request) -> Response:
-        return JSONResponse(report.status(app.ports, app.configuration))
+        return JSONResponse(current_status(app.ports, app.configuration))
 
     return Starlette(
         routes=[

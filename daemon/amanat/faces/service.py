@@ -27,6 +27,7 @@ from amanat.services.checks import Check, host_checks
 
 _BEAT_SECONDS = 5.0
 _STALLED_SECONDS = 60.0
+_STEP_MS = 200  # each is a wake-up; a change of the policy file is taken up after one or two
 _BY = "scheduler"
 
 
@@ -190,7 +191,7 @@ class Daemon:
         folder = self._app.settings.policies.absolute().parent
 
         def look() -> None:
-            for _ in watch(folder, stop_event=done, recursive=False, raise_interrupt=False):
+            for _ in watch(folder, step=_STEP_MS, stop_event=done, recursive=False, raise_interrupt=False):
                 self._messages.put(Message.FILE_CHANGED)
 
         thread = threading.Thread(target=look, name="policy file", daemon=True)

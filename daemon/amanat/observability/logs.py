@@ -26,7 +26,12 @@ _LEVELS = {
     Event.CONFIG_REJECTED: "error",
     Event.BUG: "critical",
 }
-_OUTCOME_LEVELS = {Outcome.FAILED: "error", Outcome.INTERRUPTED: "warning", Outcome.REFUSED: "warning"}
+_OUTCOME_LEVELS = {
+    Outcome.FAILED: "error",
+    Outcome.INTERRUPTED: "warning",
+    Outcome.YIELDED: "warning",
+    Outcome.REFUSED: "warning",
+}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _NOISY = ("apscheduler", "uvicorn", "watchfiles", "asyncio")
 

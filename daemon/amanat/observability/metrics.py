@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError
-from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
+from amanat.domain.model import FALLBACK, Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Schedule
 from amanat.domain.retention_guards import RefusalReason
 from amanat.domain.schedule import interval, jittered, next_instants
@@ -35,6 +35,10 @@ FAMILIES = {
     ),
     "run_duration_seconds": ("How long the last run that succeeded or failed took.", _STAGED),
     "runs_total": ("Runs by outcome.", (*_STAGED, "outcome")),
+    "compression_fallbacks_total": (
+        "Snapshots that pg_dump had to compress by itself, slowly.",
+        _PAIR,
+    ),
     "policy_interval_seconds": ("Longest regular pause between scheduled runs.", _PAIR),
     "policy_next_run_timestamp_seconds": ("When the next scheduled run starts.", _PAIR),
     "policy_missed_runs_total": ("Scheduled instants that were missed for good.", _PAIR),
@@ -92,15 +96,19 @@ class RegisterCollector(Collector):
         pairs = self._pairs()
         counts = {(*pair, stage, outcome): 0 for pair in pairs for stage in Stage for outcome in Outcome}
         refused = {(*pair, reason): 0 for pair in pairs for reason in RefusalReason}
+        fallbacks = dict.fromkeys(pairs, 0)
         success = {(*pair, stage): 0.0 for pair in pairs for stage in (Stage.SNAPSHOT, Stage.PRUNE)}
         for row in self._ports.register.run_counts():
             key = (row.database, row.policy, row.stage)
             counts[*key, row.outcome] = counts.get((*key, row.outcome), 0) + row.count
             if row.outcome is Outcome.SUCCEEDED and key in success:
                 success[key] = max(success[key], row.last_finished.timestamp())
+                if row.code == FALLBACK:
+                    fallbacks[row.database, row.policy] = row.count
             if row.stage is Stage.PRUNE and row.outcome is Outcome.REFUSED:
                 refused[row.database, row.policy, RefusalReason(row.code)] = row.count
         families.put("runs_total", counts)
+        families.put("compression_fallbacks_total", fallbacks)
         families.put("run_last_success_timestamp_seconds", success)
         families.put("retention_refused_total", refused)
         self._last_runs(families, dict.fromkeys(success, 0.0))

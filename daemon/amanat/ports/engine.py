@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from amanat.domain.model import EngineName, Facts, Scope
+from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
+from amanat.domain.policy import Compression
 from amanat.ports.run import Control
 
 
@@ -14,6 +16,8 @@ class Order:
     """What to take and where to: ``folder`` is empty, private (0700), ours, on the store's file system.
 
     ``counts``: tables (as patterns) whose row counts the file name needs. ``globals``: take roles too.
+    ``parallel`` and ``yield_after``: as in ``domain.policy.Policy``. ``proof``: what will be asked of the
+    artefact; facts that only a higher level looks at may be left out.
     ``scratch``: a private folder for secrets files of the run; the caller removes it.
     """
 
@@ -22,40 +26,50 @@ class Order:
     scope: Scope = field(default_factory=Scope)
     counts: tuple[str, ...] = ()
     globals: bool = True
+    compression: Compression = field(default_factory=Compression)
+    parallel: int = 1
+    yield_after: timedelta | None = None
+    proof: ProofLevel = ProofLevel.READABLE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
-    """What an engine left in the order's folder.
+    """What an engine left in the order's folder; in the store it keeps what follows the first dot of its name.
 
+    ``sha256``: hex digest of the file as it was meant to be, taken while it was written where that can be.
+    ``read_back``: hex digest of what the disk gave back of it, each byte after a sync that covers it; empty
+    where the engine did not read it back.
     ``companions``: further files by the suffix they get behind the artefact's name, such as ``.globals.sql``.
     ``tools``: names and versions of what made it. ``warnings``: whole sentences for the register and the log.
     ``archive_version``: version of the file format, for PostgreSQL archives.
+    ``fallback``: it was not made the usual, fast way; a warning says why.
     """
 
     path: Path
+    sha256: str
     facts: Facts
+    read_back: str = ""
     companions: Mapping[str, Path] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     archive_version: str = ""
     warnings: tuple[str, ...] = ()
+    fallback: bool = False
 
 
 class Engine(Protocol):
     """Reads one database (it is bound to its source); safe to use from one thread at a time.
 
-    Errors: SourceError (``transient`` where trying again can help), ToolError, StoreError (ENOSPC and the
-    like while writing), TimeoutExceededError, InterruptedRunError. After an error nothing that the engine
-    started still runs; what it wrote lies in the order's folder alone, which the caller removes.
+    Errors: SourceError (``transient`` where trying again can help), YieldedError, ToolError, StoreError
+    (ENOSPC and the like while writing), TimeoutExceededError, InterruptedRunError. After an error nothing that
+    the engine started still runs; what it wrote lies in the order's folder alone, which the caller removes.
     """
 
     name: EngineName
-    extension: str
 
     def source_bytes(self, control: Control, scratch: Path) -> int:
         """Size of the whole database now; also the cheap proof that it can be opened and read."""
 
-    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:
+    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:
         """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
 
     def take(self, order: Order, control: Control) -> Artefact:

@@ -1,11 +1,11 @@
 """The audit record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,14 @@ class SnapshotTotals:
     """Of the snapshots of one database and policy whose files should be there.
 
     ``by_proof``: how many have reached each level, or are ``damaged`` or ``missing``.
+    ``proven``: how many have reached the level that was asked for.
     ``last_*``: of the newest one. ``newest_proven``, ``oldest_proven``: when they were taken.
     """
 
     database: str
     policy: str
     by_proof: Mapping[str, int]
+    proven: int
     total_bytes: int
     last_bytes: int
     last_source_bytes: int
@@ -45,8 +47,9 @@ class SnapshotTotals:
 
 
 class Register(Protocol):
-    """The audit record; each method is one transaction. Errors: RegisterError.
+    """The audit record; each method is one transaction, and an iterator one for each page. Errors: RegisterError.
 
+    Nothing is forgotten, so it grows for ever: what a run asks takes no longer for that.
     Methods that change something for good take the audit entry and write both or neither.
     """
 
@@ -77,8 +80,24 @@ class Register(Protocol):
         """(database, policy) → snapshots that were deleted."""
 
     def add_snapshot(self, snapshot: Snapshot, entry: Entry) -> None: ...
-    def snapshots(self, *, database: str | None = None, policy: str | None = None) -> list[Snapshot]:
-        """Newest first, in every state."""
+    def groups(self, database: str | None = None) -> list[tuple[str, str]]:
+        """Every (database, policy) that has snapshots which were not pruned."""
+
+    def each_snapshot(self, *, database: str | None = None, gone: bool = True) -> Iterator[Snapshot]:
+        """Newest first, in every state; without ``gone`` none that was pruned. For lists as long as they get."""
+
+    def snapshots(self, *, database: str | None = None, gone: bool = True) -> list[Snapshot]:
+        """The same at once."""
+
+    def newest_snapshot(
+        self,
+        *,
+        database: str | None = None,
+        policy: str | None = None,
+        scope: Scope | None = None,
+        proven: bool = False,
+    ) -> Snapshot | None:
+        """In whatever state, unless ``proven``."""
 
     def snapshots_like(self, prefix: str) -> list[Snapshot]:
         """Those whose id begins so."""
@@ -108,7 +127,8 @@ class Register(Protocol):
         """Release every hold in force on it."""
 
     def append(self, entry: Entry) -> None: ...
-    def entries(self) -> list[Entry]: ...
+    def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
+        """Oldest first; of one snapshot, or all."""
 
     def last_slot(self, policy: str, database: str) -> datetime | None:
         """The newest scheduled instant that was dealt with."""

@@ -12,11 +12,16 @@ from amanat.domain.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far an engine is: bytes written, of how many if it is known, and the table being read."""
+    """How far an engine is: bytes written, of how many if it is known, and the table being read.
+
+    In a restore ``table`` may be another object, such as an index; the rows are those of the table, where known.
+    """
 
     bytes_done: int
     bytes_total: int | None = None
     table: str = ""
+    rows_done: int | None = None
+    rows_total: int | None = None
 
 
 class Control(Protocol):

@@ -12,15 +12,13 @@ from amanat.ports.run import Control
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What lies in a store. All paths are relative to it.
+    """What lies in a store, by name. All paths are relative to it.
 
-    ``units``: manifests by the path of their artefact. ``strays``: files that belong to no unit.
-    ``broken``: manifests that cannot be read, with the reason. ``present``: every file but manifests.
+    ``marked``: artefacts that have a manifest beside them, whether they are there themselves or not.
+    ``present``: every file but these manifests.
     """
 
-    units: Mapping[str, Manifest]
-    strays: frozenset[str]
-    broken: Mapping[str, str]
+    marked: frozenset[str]
     present: frozenset[str]
 
 
@@ -43,6 +41,9 @@ class Store(Protocol):
 
     def is_free(self, path: str) -> bool:
         """Whether nothing lies there; the caller holds the database's lock until it has committed."""
+
+    def secure(self, staged: Path) -> int:
+        """Its bytes; the file is private and on the disk (fsync) afterwards."""
 
     def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
         """(bytes, SHA-256) of a staged file, which is on the disk (fsync) afterwards."""
@@ -68,6 +69,9 @@ class Store(Protocol):
     def holds(self, path: str) -> bool:
         """Whether artefact and manifest both lie there."""
 
+    def units(self, database: str) -> frozenset[str]:
+        """The paths of a database for which ``holds`` is true, by one look at its folder."""
+
     def path(self, relative: str) -> Path:
         """StoreError if it would leave the store."""
 
@@ -78,7 +82,7 @@ class Store(Protocol):
         """IntegrityError when it is missing or cannot be read."""
 
     def survey(self) -> Found:
-        """All that lies in the store."""
+        """All that lies in the store; opens no file."""
 
     def free_bytes(self) -> int:
         """What may still be written."""

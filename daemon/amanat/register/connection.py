@@ -4,14 +4,14 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from amanat.domain.errors import ConfigurationError, RegisterError
 from amanat.host import clock
 
 FILE_NAME = "register.sqlite"
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30.0
 _PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
@@ -55,7 +55,7 @@ class RegisterDatabase:
                 raise
             self._writer.execute("COMMIT")
 
-    def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+    def query(self, sql: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
         """What has been committed; not for use within a transaction."""
         with self._reading, self._explained():
             return self._reader.execute(sql, parameters).fetchall()
@@ -65,6 +65,16 @@ class RegisterDatabase:
         with self._explained(), contextlib.closing(self._connect("rw", wait)) as probe:
             probe.execute("BEGIN IMMEDIATE")
             probe.execute("ROLLBACK")
+
+    def require_sound(self) -> None:
+        """RegisterError when its pages do not fit together; reads all of them, and holds up nobody meanwhile."""
+        with self._explained(), contextlib.closing(self._connect("rw", _PROBE_SECONDS)) as probe:
+            problem = probe.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise RegisterError(
+                f"register {self.path} is damaged: {problem}",
+                hint="move it away; `amanat reconcile` makes the list of snapshots anew from the store",
+            )
 
     def close(self) -> None:
         """The writer last: it then folds the write-ahead log into the file."""
@@ -131,14 +141,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _migrations() -> list[str]:
-    folder = resources.files("amanat.register") / "migrations"
-    return [item.read_text("utf-8") for item in sorted(folder.iterdir(), key=lambda item: item.name)]
-
-
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Forward only; ``user_version`` counts what was applied."""
-    scripts = _migrations()
+    scripts = sorted(_MIGRATIONS.glob("*.sql"))
     if _version(connection) == len(scripts):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -150,7 +155,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             hint="install that version again; there is no way back",
         )
     for number, script in enumerate(scripts[done:], start=done + 1):
-        for statement in _statements(script):
+        for statement in _statements(script.read_text("utf-8")):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {number}")
     connection.execute("COMMIT")

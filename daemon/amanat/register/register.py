@@ -1,27 +1,30 @@
 """The register: fulfils ``ports.Register``; the one module that writes it."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
-from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.host import clock
 from amanat.ports import RunCount, SnapshotTotals
-from amanat.register import rows, totals
+from amanat.register import rows, snapshots, totals
 from amanat.register.connection import RegisterDatabase
 
-_SNAPSHOTS = """
-    SELECT snapshots.*, (SELECT json_group_array(reason) FROM
-        (SELECT reason FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL ORDER BY id)) AS held
-    FROM snapshots
-"""
+_LAST_RUNS = (
+    "SELECT runs.* FROM run_totals AS totals JOIN runs ON runs.id = totals.last_run WHERE totals.outcome IN"
+)
+_SOUND_SECONDS = 3600.0
+_HIGHEST = chr(0x10FFFF)
 
 
 class Register:
     def __init__(self, folder: Path) -> None:
         self._database = RegisterDatabase(folder)
+        self._sound_until = -inf
 
     def close(self) -> None:
         self._database.close()
@@ -69,41 +72,27 @@ class Register:
     def newest_run(self, stage: Stage, policy: str, database: str, *, outcomes: Sequence[Outcome]) -> Run | None:
         marks = ", ".join("?" for _ in outcomes)
         found = self._database.query(
-            "SELECT * FROM runs WHERE stage = ? AND policy = ? AND database = ?"  # noqa: S608 - only marks vary
-            f" AND outcome IN ({marks}) ORDER BY finished_at DESC, started_at DESC LIMIT 1",
-            (stage, policy, database, *outcomes),
+            f"{_LAST_RUNS} ({marks}) AND totals.stage = ? AND totals.policy = ? AND totals.database = ?"
+            " ORDER BY runs.finished_at DESC, runs.started_at DESC LIMIT 1",
+            (*outcomes, stage, policy, database),
         )
         return rows.run_of(found[0]) if found else None
 
     def last_seen(self) -> datetime | None:
         """The newest time that any run knows: what the clock is held against."""
-        newest = self._database.query("SELECT max(coalesce(finished_at, started_at)) AS at FROM runs")
+        newest = self._database.query(
+            "SELECT max(at) AS at FROM"
+            " (SELECT max(started_at) AS at FROM runs UNION ALL SELECT max(last_finished) FROM run_totals)"
+        )
         return rows.optional_time_of(newest[0]["at"])
 
     def run_counts(self) -> list[RunCount]:
-        found = self._database.query(
-            "SELECT stage, policy, database, outcome, code, count(*) AS count, max(finished_at) AS finished"
-            " FROM runs WHERE outcome IS NOT NULL GROUP BY stage, policy, database, outcome, code"
-        )
-        return [
-            RunCount(
-                stage=Stage(row["stage"]),
-                policy=row["policy"],
-                database=row["database"],
-                outcome=Outcome(row["outcome"]),
-                code=row["code"],
-                count=row["count"],
-                last_finished=rows.time_of(row["finished"]),
-            )
-            for row in found
-        ]
+        return [totals.run_count(row) for row in self._database.query(totals.RUNS)]
 
     def last_runs(self) -> list[Run]:
-        found = self._database.query(
-            "SELECT *, max(finished_at) FROM runs WHERE outcome IN ('succeeded', 'failed')"
-            " GROUP BY stage, policy, database"
-        )  # SQLite takes the other columns from the row that has the maximum (lang_select.html, 2.5)
-        return [rows.run_of(row) for row in found]
+        found = self._database.query(f"{_LAST_RUNS} ('succeeded', 'failed') ORDER BY runs.finished_at")
+        newest = {(row["stage"], row["policy"], row["database"]): row for row in found}
+        return [rows.run_of(row) for row in newest.values()]
 
     # snapshots
 
@@ -118,31 +107,38 @@ class Register:
                 hint="a copy of its files?",
             ) from exc
 
-    def snapshots(self, *, database: str | None = None, policy: str | None = None) -> list[Snapshot]:
-        """Newest first, in every state."""
-        found = self._database.query(
-            f"{_SNAPSHOTS} WHERE (?1 IS NULL OR database = ?1) AND (?2 IS NULL OR policy = ?2)"
-            " ORDER BY taken_at DESC, id",
-            (database, policy),
-        )
-        return [rows.snapshot_of(row) for row in found]
+    def snapshots(self, *, database: str | None = None, gone: bool = True) -> list[Snapshot]:
+        return list(self.each_snapshot(database=database, gone=gone))
+
+    def each_snapshot(self, *, database: str | None = None, gone: bool = True) -> Iterator[Snapshot]:
+        return snapshots.each(self._database, database=database, gone=gone)
+
+    def newest_snapshot(
+        self,
+        *,
+        database: str | None = None,
+        policy: str | None = None,
+        scope: Scope | None = None,
+        proven: bool = False,
+    ) -> Snapshot | None:
+        return snapshots.newest(self._database, database=database, policy=policy, scope=scope, proven=proven)
 
     def snapshots_like(self, prefix: str) -> list[Snapshot]:
-        found = self._database.query(f"{_SNAPSHOTS} WHERE substr(id, 1, ?) = ?", (len(prefix), prefix))
-        return [rows.snapshot_of(row) for row in found]
+        return snapshots.where(self._database, "id >= ? AND id <= ?", prefix, f"{prefix}{_HIGHEST}")
 
     def snapshot_at(self, path: str) -> Snapshot | None:
-        found = self._database.query(f"{_SNAPSHOTS} WHERE path = ? ORDER BY taken_at DESC LIMIT 1", (path,))
-        return rows.snapshot_of(found[0]) if found else None
+        found = snapshots.where(self._database, "path = ? ORDER BY taken_at DESC LIMIT 1", path)
+        return found[0] if found else None
+
+    def groups(self, database: str | None = None) -> list[tuple[str, str]]:
+        found = self._database.query(totals.GROUPS, (database,))
+        return [(row["database"], row["policy"]) for row in found]
 
     def snapshot_totals(self) -> list[SnapshotTotals]:
-        return totals.snapshot_totals(self._database.query(totals.SQL))
+        return totals.snapshot_totals(self._database.query(totals.SNAPSHOTS))
 
     def pruned(self) -> dict[tuple[str, str], int]:
-        found = self._database.query(
-            "SELECT database, policy, count(*) AS count FROM snapshots WHERE state = 'pruned' GROUP BY 1, 2"
-        )
-        return {(row["database"], row["policy"]): row["count"] for row in found}
+        return {(row["database"], row["policy"]): row["count"] for row in self._database.query(totals.PRUNED)}
 
     def knows_path(self, path: str) -> bool:
         found = self._database.query(
@@ -216,8 +212,15 @@ class Register:
         with self._database.transaction() as connection:
             rows.insert(connection, "entries", rows.entry_row(entry))
 
-    def entries(self) -> list[Entry]:
-        return [rows.entry_of(row) for row in self._database.query("SELECT * FROM entries ORDER BY sequence")]
+    def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
+        """Oldest first, read in pages (see ``register.snapshots``)."""
+        wanted, after = "snapshot = :snapshot" if snapshot else "true", 0
+        while page := self._database.query(
+            f"SELECT * FROM entries WHERE {wanted} AND sequence > :after ORDER BY sequence LIMIT 1000",  # noqa: S608
+            {"snapshot": snapshot, "after": after},
+        ):
+            yield from map(rows.entry_of, page)
+            after = page[-1]["sequence"]
 
     # schedule
 
@@ -242,13 +245,13 @@ class Register:
         return {(row["policy"], row["database"]): row["missed"] for row in found}
 
     def check(self) -> None:
-        """RegisterError if the file is not a sound database that can be written."""
-        problems = [row[0] for row in self._database.query("PRAGMA quick_check(1)")]
-        if problems != ["ok"]:
-            raise RegisterError(
-                f"register {self._database.path} is damaged: {problems[0]}",
-                hint="move it away; `amanat reconcile` makes the list of snapshots anew from the store",
-            )
+        """RegisterError if the file is not a sound database that can be written.
+
+        Whether it is sound is asked once an hour: that reads all of it, and a monitor asks every few seconds.
+        """
+        if clock.monotonic() >= self._sound_until:
+            self._database.require_sound()
+            self._sound_until = clock.monotonic() + _SOUND_SECONDS
         self._database.require_writable()
 
 

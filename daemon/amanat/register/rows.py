@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from amanat.domain.model import (
     EngineName,
@@ -42,8 +43,15 @@ def scope_text(scope: Scope) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def scope_of(text: str) -> Scope:
+    """The same few texts stand in row after row, and parsing them took most of the time of a list."""
     return Scope(**{key: tuple(patterns) for key, patterns in json.loads(text).items()})
+
+
+@lru_cache(maxsize=256)
+def texts_of(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def snapshot_row(snapshot: Snapshot) -> dict[str, object]:
@@ -96,8 +104,8 @@ def snapshot_of(row: sqlite3.Row) -> Snapshot:
         proof_at=optional_time_of(row["proof_at"]),
         proof_run=row["proof_run"],
         state=SnapshotState(row["state"]),
-        held=tuple(json.loads(row["held"])),
-        companions=tuple(json.loads(row["companions"])),
+        held=texts_of(row["held"]),
+        companions=texts_of(row["companions"]),
     )
 
 

@@ -34,7 +34,7 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Sn
 
     The row names the path before any file is there, so that a crash leaves nothing that is not ours.
     """
-    size, digest = ports.store.describe(taken.artefact.path, control)
+    size, digest = ports.store.secure(taken.artefact.path), taken.artefact.sha256
     _prove(ports, request, taken, digest, control)
     path = _free_path(ports, request, taken)
     companions = _companions(ports, taken.artefact, path, control)
@@ -59,6 +59,7 @@ def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: C
         scope=request.effective_scope,
         level=request.policy.proof,
         control=control,
+        read_back=taken.artefact.read_back,
     )
 
 
@@ -118,8 +119,9 @@ def _companions(ports: Ports, artefact: Artefact, path: str, control: Control) -
 def _free_path(ports: Ports, request: Request, taken: Taken) -> str:
     """Never one that a run had before, so that a path in the register means one snapshot for ever."""
     file_name = _file_name(request, taken)
+    extension = taken.artefact.path.name.split(".", 1)[1]
     for number in range(1, _MOST_OF_ONE_NAME):
-        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{taken.engine.extension}"
+        path = f"{request.database.name}/{naming.numbered(file_name, number)}.{extension}"
         wanted = (path, *(f"{path}{suffix}" for suffix in taken.artefact.companions))
         if all(ports.store.is_free(name) for name in wanted) and not ports.register.knows_path(path):
             return path

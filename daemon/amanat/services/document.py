@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC
+from functools import lru_cache
+from heapq import merge
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError
@@ -30,8 +32,8 @@ def update(ports: Ports, configuration: Configuration) -> None:
     for path, databases in _documents(configuration).items():
         try:
             with ports.locks.documents(control, wait=_WAIT_SECONDS):
-                rows = [row for row in ports.register.snapshots() if row.database in databases]
-                ports.write_document(path, render(rows))
+                rows = (ports.register.each_snapshot(database=name) for name in sorted(databases))
+                ports.write_document(path, render(merge(*rows, key=lambda row: row.taken_at, reverse=True)))
         except AmanatError as exc:
             ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
 
@@ -70,7 +72,9 @@ def _proof(snapshot: Snapshot) -> str:
     return f"{snapshot.state} (was {snapshot.proof}){held}"
 
 
+@lru_cache(maxsize=1024)
 def cell(text: str) -> str:
     """User text as literal text of a Markdown table cell."""
-    one_line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
-    return _SPECIAL.sub(r"\\\1", " ".join(one_line.split()))
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

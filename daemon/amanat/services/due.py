@@ -3,7 +3,7 @@
 import contextlib
 from datetime import datetime
 
-from amanat.domain.errors import BusyError, InterruptedRunError
+from amanat.domain.errors import BusyError, InterruptedRunError, YieldedError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Database, Policy, Schedule
@@ -19,8 +19,8 @@ BY_SCHEDULER = "scheduler"
 def run_due(ports: Ports, policy: Policy, database: Database) -> Snapshot | None:
     """Run the slot that is due now, if any, and count the ones that are too late.
 
-    The slot is accounted for once its run has ended in any way but an interruption: after a crash or a
-    stop it is due again, within ``catch_up``. Errors of the run are raised after that.
+    The slot is accounted for once its run has ended in any way but an interruption, or by standing back: then
+    it is due again at the next wake-up, within ``catch_up``. Errors of the run are raised after that.
     """
     assert policy.schedule  # noqa: S101 - the scheduler only knows scheduled policies
     last = _last_slot(ports, policy, database)
@@ -59,7 +59,7 @@ def _run_slot(ports: Ports, policy: Policy, database: Database, now: Due) -> Sna
     )
     try:
         taken = snapshot.take(ports, request)
-    except InterruptedRunError:
+    except (InterruptedRunError, YieldedError):
         raise
     except Exception:
         _account(ports, policy, database, now)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from amanat.domain.errors import ConfigurationError, NotFoundError
-from amanat.domain.model import Snapshot, SnapshotState
+from amanat.domain.model import Scope, Snapshot, SnapshotState
 from amanat.ports import Ports
 
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
@@ -22,12 +22,12 @@ def _latest(ports: Ports, reference: str) -> Snapshot:
     _, database, policy, *rest = [*reference.split(":"), "", ""]
     if any(rest):
         raise ConfigurationError(f"{reference}: too many colons", hint="write latest:DATABASE:POLICY")
-    proven = [
-        item for item in ports.register.snapshots(database=database or None, policy=policy or None) if item.proven
-    ]
-    whole = [item for item in proven if item.scope.is_whole]
-    for found in whole or proven:  # a part of a database is not what `latest` promises, if there is a whole one
-        return found
+    for scope in (Scope(), None):  # a part of a database is not what `latest` promises, if there is a whole one
+        found = ports.register.newest_snapshot(
+            database=database or None, policy=policy or None, scope=scope, proven=True
+        )
+        if found:
+            return found
     raise NotFoundError(f"no proven snapshot for {reference}", hint="`amanat list` shows what there is")
 
 

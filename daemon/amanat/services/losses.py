@@ -1,7 +1,8 @@
 """Snapshots whose files somebody else removed: noticed before anything relies on them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 
 from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
@@ -13,28 +14,48 @@ _SHOULD_BE_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 
 def as_on_disk(ports: Ports, rows: Iterable[Snapshot]) -> list[Snapshot]:
     """The rows, ``missing`` where artefact or manifest is gone; changes nothing."""
-    return [replace(row, state=SnapshotState.MISSING) if is_lost(ports, row) else row for row in rows]
+    return [row if there or not is_lost(ports, row) else _missing(row) for row, there in _seen(ports, rows)]
+
+
+def _missing(row: Snapshot) -> Snapshot:
+    return replace(row, state=SnapshotState.MISSING)
+
+
+def _seen(ports: Ports, rows: Iterable[Snapshot]) -> Iterator[tuple[Snapshot, bool]]:
+    """Each with whether its files are there, by one look at each database's folder.
+
+    A row may be younger than that look: who misses its files looks again.
+    """
+    units = cache(ports.store.units)
+    return ((row, row.path in units(row.database)) for row in rows)
 
 
 def require_store(ports: Ports) -> None:
     """StoreError if it is missing, or empty although the register knows snapshots: a disk that is not mounted."""
     ports.store.require()
-    known = sum(totals.present for totals in ports.register.snapshot_totals())
-    if known and ports.store.is_bare():
+    if ports.store.is_bare() and (known := sum(totals.present for totals in ports.register.snapshot_totals())):
         raise StoreError(
             f"store {ports.store.root} is empty, and the register knows {known} snapshots in it",
             hint="mount it; if they were really removed, `amanat reconcile` takes note of that",
         )
 
 
-def record(ports: Ports, rows: Iterable[Snapshot], *, by: str) -> None:
-    """Write down what was lost and what came back. StoreError when the store itself is gone: it may come back."""
+def record(ports: Ports, rows: Iterable[Snapshot], *, by: str) -> int:
+    """Write down what was lost and what came back; how many rows were changed.
+
+    StoreError when the store itself is gone: it may come back.
+    """
     require_store(ports)
-    for row in rows:
-        if is_lost(ports, row):
+    changed = 0
+    for row, there in _seen(ports, rows):
+        if not there and is_lost(ports, row):
             mark_lost(ports, row, by=by)
-        elif row.state is SnapshotState.MISSING and ports.store.holds(row.path):
+        elif there and row.state is SnapshotState.MISSING:
             mark_found(ports, row, by=by)
+        else:
+            continue
+        changed += 1
+    return changed
 
 
 def is_lost(ports: Ports, row: Snapshot) -> bool:

@@ -25,10 +25,14 @@ def prove(
     scope: Scope,
     level: ProofLevel,
     control: Control,
+    read_back: str = "",
 ) -> None:
-    """IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be."""
+    """``read_back``: what the disk gave back already, while the artefact was written (``ports.Artefact``).
+
+    IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be.
+    """
     require_available(level)
-    found = ports.store.reread(artefact, control)
+    found = read_back or ports.store.reread(artefact, control)
     if found != sha256:
         raise IntegrityError(
             f"{artefact.name} is not what was written: SHA-256 {found[:16]}…, expected {sha256[:16]}…",

@@ -1,7 +1,9 @@
 """Delete what the keep rules let go: decide, ask the guards, then unit by unit (design section 6)."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from amanat.domain.errors import AmanatError, RefusedError
@@ -31,27 +33,40 @@ class Pruning:
 
 def plans(ports: Ports, configuration: Configuration, *, database: str | None) -> list[Pruning]:
     """What pruning would do now, for every (database, policy) that has snapshots."""
-    return [judge(ports, policy, name) for name, policy in _groups(ports, configuration, database)]
+    rows = cache(lambda name: losses.as_on_disk(ports, _rows(ports, name)))
+    return [judge(ports, policy, name, rows(name)) for name, policy in _groups(ports, configuration, database)]
 
 
 def _groups(ports: Ports, configuration: Configuration, database: str | None) -> list[tuple[str, Policy]]:
     """Every database with each policy that has snapshots of it."""
-    found = {(item.database, item.policy) for item in ports.register.snapshots(database=database)}
-    return [(name, configuration.policies.get(policy) or _keep_all(policy)) for name, policy in sorted(found)]
+    return [
+        (name, configuration.policies.get(policy) or _keep_all(policy))
+        for name, policy in ports.register.groups(database)
+    ]
+
+
+def _rows(ports: Ports, database: str) -> list[Snapshot]:
+    return ports.register.snapshots(database=database, gone=False)
 
 
 def judge(
-    ports: Ports, policy: Policy, database: str, *, confirmed: str = "", before: Snapshot | None = None
+    ports: Ports,
+    policy: Policy,
+    database: str,
+    rows: Sequence[Snapshot],
+    *,
+    confirmed: str = "",
+    before: Snapshot | None = None,
 ) -> Pruning:
     """The plan for one (database, policy) and what the guards say of it.
 
+    ``rows``: of the whole database, as they are on the disk.
     ``before``: the policy's newest snapshot before the run that just ended; a clock that jumped shows there.
     """
     now = ports.now()
-    of_database = losses.as_on_disk(ports, ports.register.snapshots(database=database))
-    mine = [item for item in of_database if item.policy == policy.name]
+    mine = [item for item in rows if item.policy == policy.name]
     zone = ZoneInfo(policy.schedule.timezone) if policy.schedule else ZoneInfo("UTC")
-    plan = decide(mine, policy.keep, now, zone=zone, floors=floors_of(of_database, now))
+    plan = decide(mine, policy.keep, now, zone=zone, floors=floors_of(rows, now))
     refusals = guard(
         plan,
         now=now,
@@ -102,8 +117,10 @@ def _carry_out(
     confirmed: str = "",
     before: Snapshot | None = None,
 ) -> Pruning:
-    losses.record(ports, ports.register.snapshots(database=database), by=by)
-    judged = judge(ports, policy, database, confirmed=confirmed, before=before)
+    rows = _rows(ports, database)
+    if losses.record(ports, rows, by=by):
+        rows = _rows(ports, database)
+    judged = judge(ports, policy, database, rows, confirmed=confirmed, before=before)
     run = _run(ports, policy.name, database, by)
     if judged.refusals:
         _record_refusal(ports, run, judged)

@@ -1,12 +1,12 @@
 """Bring register and store into agreement after a crash; safe while other runs are alive."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from amanat.domain.errors import AmanatError, BusyError, RegisterError
+from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
-from amanat.domain.manifest import Manifest
+from amanat.domain.manifest import SUFFIX, Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
@@ -19,18 +19,38 @@ def look(ports: Ports) -> Repairs:
     staged = sorted({*ports.store.staged_runs(), *ports.scratch.runs()})
     open_runs = ports.register.open_runs()
     alive = {run.id for run in open_runs if ports.locks.is_alive(run.id)}
+    rows = ports.register.snapshots(gone=False)
+    units, broken = _read(ports, found.marked - {row.path for row in rows})
     return plan(
         Observed(
             open_runs=open_runs,
             alive=alive | {run for run in staged if ports.locks.is_alive(run)},
             staged=staged,
-            rows=ports.register.snapshots(),
-            units=found.units,
+            rows=[*rows, *_rows_of(ports, units.values())],
+            units=units,
             present=found.present,
-            strays=found.strays,
-            broken=found.broken,
+            marked=found.marked,
+            broken=broken,
         )
     )
+
+
+def _read(ports: Ports, paths: Iterable[str]) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """Manifests by the path of their artefact; those that cannot be read by their own, with the reason."""
+    units: dict[str, Manifest] = {}
+    broken: dict[str, str] = {}
+    for path in sorted(paths):
+        try:
+            units[path] = ports.store.read_manifest(path)
+        except IntegrityError as exc:
+            if ports.store.has_manifest(path):  # else it was pruned since
+                broken[f"{path}{SUFFIX}"] = exc.message
+    return units, broken
+
+
+def _rows_of(ports: Ports, units: Iterable[Manifest]) -> list[Snapshot]:
+    """A pruned snapshot whose files somebody put back is known all the same."""
+    return [row for unit in units for row in ports.register.snapshots_like(unit.snapshot.id)]
 
 
 def reconcile(ports: Ports, *, by: str) -> Repairs:

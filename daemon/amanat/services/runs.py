@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError
+from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError, YieldedError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run
 from amanat.domain.units import format_duration
@@ -23,6 +23,7 @@ class ActiveRun:
 
     run: Run
     snapshot: str | None = None
+    code: str = ""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -63,7 +64,7 @@ def recorded(ports: Ports, run: Run) -> Iterator[ActiveRun]:
         except BaseException as exc:
             _finish(ports, active, _ending(exc))
             raise
-        _finish(ports, active, {"outcome": Outcome.SUCCEEDED})
+        _finish(ports, active, {"outcome": Outcome.SUCCEEDED, "code": active.code})
 
 
 def _finish(ports: Ports, active: ActiveRun, ending: dict[str, object]) -> None:
@@ -94,6 +95,8 @@ def outcome_of(exc: BaseException) -> Outcome:
         return Outcome.REFUSED
     if isinstance(exc, BusyError):
         return Outcome.SKIPPED
+    if isinstance(exc, YieldedError):
+        return Outcome.YIELDED
     if isinstance(exc, InterruptedRunError) or not isinstance(exc, Exception):
         return Outcome.INTERRUPTED
     return Outcome.FAILED

@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from amanat.domain import naming
-from amanat.domain.errors import AmanatError, SpaceError
+from amanat.domain.errors import AmanatError, SpaceError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
 from amanat.domain.units import format_size
 from amanat.ports import Control, Engine, Order, Ports
@@ -18,30 +19,61 @@ from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
 _GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
+_LONGEST_PAUSE = timedelta(minutes=15)  # unless the policy's own backoff is longer
+_MOST_DOUBLINGS = 20  # more would only count: a minute has become a year
 
 
 def take(ports: Ports, request: Request) -> Snapshot:
-    """Take, prove and commit one snapshot, trying again after transient failures as the policy says.
+    """Take, prove and commit one snapshot, trying again as the policy says after what may pass.
 
     Errors: ConfigurationError before anything is recorded; else what the last attempt raised, after its
-    row was written and its files were removed.
+    row was written and its files were removed, with one audit entry for all attempts.
     """
     require_usable(request)
+    try:
+        return _try(ports, request)
+    except AmanatError as exc:
+        ports.register.append(_failure(ports, request, exc))
+        raise
+
+
+def _try(ports: Ports, request: Request) -> Snapshot:
     earlier = _earlier(ports, request)
-    tries = max(1, request.policy.retry.attempts - _failures(earlier))
+    tries = _Tries(request.policy, failures=_failures(earlier), began=ports.now())
     for attempt in itertools.count(1):
         try:
             return _attempt(ports, request, len(earlier) + attempt)
         except AmanatError as exc:
-            if not exc.transient or attempt >= tries:
-                ports.register.append(_failure(ports, request, exc))
+            pause = tries.pause_after(exc, attempt, ports.now())
+            if pause is None:
                 raise
-            _back_off(ports, request, attempt)
+            _back_off(ports, request, attempt, exc, pause)
     raise AssertionError  # unreachable: count() does not end
 
 
+class _Tries:
+    """How long a request goes on: failures are counted; standing back is not, but ends with the timeout."""
+
+    def __init__(self, policy: Policy, *, failures: int, began: datetime) -> None:
+        self._retry = policy.retry
+        self._failures = failures
+        self._until = began + policy.timeout
+
+    def pause_after(self, exc: AmanatError, attempt: int, now: datetime) -> timedelta | None:
+        """Before the next attempt; None: this was the last one."""
+        doubled = self._retry.backoff * 2 ** min(attempt - 1, _MOST_DOUBLINGS)
+        pause = min(doubled, max(_LONGEST_PAUSE, self._retry.backoff))
+        if isinstance(exc, YieldedError):
+            return pause if now + pause <= self._until else None
+        self._failures += 1
+        return pause if exc.transient and self._failures < self._retry.attempts else None
+
+
 def is_served(earlier: Sequence[Run], policy: Policy) -> bool:
-    """Whether these runs of one instant leave nothing to do: one succeeded, or all tries were used up."""
+    """Whether these runs of one instant leave nothing to do: one succeeded, or as many failed as may.
+
+    One that was interrupted or stood back leaves the instant open.
+    """
     succeeded = any(run.outcome is Outcome.SUCCEEDED for run in earlier)
     return succeeded or _failures(earlier) >= policy.retry.attempts
 
@@ -58,10 +90,17 @@ def _earlier(ports: Ports, request: Request) -> list[Run]:
     return ports.register.runs_of_slot(Stage.SNAPSHOT, *label, request.scheduled_at)
 
 
-def _back_off(ports: Ports, request: Request, attempt: int) -> None:
-    pause = request.policy.retry.backoff * 2 ** (attempt - 1)
-    ports.emit(Event.RUN_RETRIED, **request.label, attempt=attempt, pause_seconds=pause.seconds)
-    ports.controls(timeout=None, label={}).wait(pause.total_seconds())
+def _back_off(ports: Ports, request: Request, attempt: int, exc: AmanatError, pause: timedelta) -> None:
+    seconds = pause.total_seconds()
+    ports.emit(
+        Event.RUN_RETRIED,
+        **request.label,
+        attempt=attempt,
+        pause_seconds=seconds,
+        code=exc.kind,
+        reason=exc.message,
+    )
+    ports.controls(timeout=None, label={}).wait(seconds)
 
 
 def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
@@ -87,8 +126,7 @@ def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
 
 
 def _newest(ports: Ports, request: Request) -> Snapshot | None:
-    earlier = ports.register.snapshots(database=request.database.name, policy=request.policy.name)
-    return next((item for item in earlier if item.proven), None)
+    return ports.register.newest_snapshot(database=request.database.name, policy=request.policy.name, proven=True)
 
 
 def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control) -> Snapshot:
@@ -104,6 +142,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         taken = Taken(engine=engine, run=active.run.id, at=taken_at, artefact=artefact)
         snapshot = commit(ports, request, taken, control)
     active.snapshot = snapshot.id
+    active.code = FALLBACK if artefact.fallback else ""
     return snapshot
 
 
@@ -114,15 +153,20 @@ def _order(request: Request, folder: Path, scratch: Path) -> Order:
         scope=request.effective_scope,
         counts=naming.counts_wanted(request.policy.file_name),
         globals=request.policy.globals,
+        compression=request.policy.compression,
+        parallel=request.policy.parallel,
+        yield_after=request.policy.yield_after,
+        proof=request.policy.proof,
     )
 
 
 def _require_space(ports: Ports, request: Request, engine: Engine, source_bytes: int) -> None:
     """SpaceError before a byte is written; judged by the last snapshot, the first time by the source."""
-    earlier = ports.register.snapshots(database=request.database.name, policy=request.policy.name)
-    last = next((item.size_bytes for item in earlier if item.scope == request.effective_scope), None)
-    needed = int((source_bytes if last is None else last) * _GROWTH)
-    needed += engine.staging_bytes(request.effective_scope, source_bytes)
+    last = ports.register.newest_snapshot(
+        database=request.database.name, policy=request.policy.name, scope=request.effective_scope
+    )
+    needed = int((last.size_bytes if last else source_bytes) * _GROWTH)
+    needed += engine.staging_bytes(request.effective_scope, request.policy.compression, source_bytes)
     free = ports.store.free_bytes()
     if free < needed:
         raise SpaceError(

@@ -3,9 +3,8 @@
 The checks raise ValueError; the text is turned into domain values once the whole file has passed.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import Annotated, Any
@@ -21,18 +20,12 @@ from amanat.domain.policy import Schedule
 from amanat.domain.schedule import next_instants
 from amanat.domain.units import parse_duration, parse_size
 from amanat.settings.libpq import KEYWORDS, SECRET_KEYWORDS, SECRET_REMEDY
+from amanat.settings.words import did_you_mean
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 OFF = "off"
 _CRON_START = datetime(2025, 1, 1, tzinfo=UTC)  # fixed: whether a file is valid must not hang on the day
 _CRON_INSTANTS = 50
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``" (did you mean 'daily'?)"``, or nothing when none is close."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f" (did you mean '{by_lower[close[0]]}'?)" if close else ""
 
 
 def _positive(parse: Callable[[str], Any]) -> Callable[[str], str]:

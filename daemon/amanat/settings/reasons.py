@@ -6,8 +6,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from amanat.settings.fields import did_you_mean
 from amanat.settings.strict_yaml import KeyPath
+from amanat.settings.words import did_you_mean
 
 LATER_KEYS = frozenset(
     {

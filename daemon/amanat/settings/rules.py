@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from amanat.domain.units import parse_duration
-from amanat.settings.fields import did_you_mean, shortest_interval
+from amanat.settings.fields import shortest_interval
 from amanat.settings.libpq import SECRET_REMEDY
 from amanat.settings.models import KEEP_RULES
 from amanat.settings.strict_yaml import KeyPath
+from amanat.settings.words import did_you_mean
 
 Finding = tuple[KeyPath, str]
 

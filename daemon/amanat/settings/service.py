@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.units import parse_duration
 from amanat.settings import dotenv
-from amanat.settings.fields import did_you_mean
+from amanat.settings.words import did_you_mean
 
 PREFIX = "AMANAT_"
 ENV_FILE = Path("config/amanat.env")

@@ -14,6 +14,7 @@ from amanat.domain.errors import IntegrityError, StoreError
 from amanat.domain.manifest import Companion, Manifest
 from amanat.host import files
 from amanat.ports import Control, Found
+from amanat.store import looking
 
 _STAGING = ".staging"
 _OURS_AT_THE_TOP = {_STAGING, "README.md"}
@@ -122,6 +123,11 @@ class LocalStore:
         target = self.path(path)
         return target.is_file() and _manifest_path(target).is_file()
 
+    def units(self, database: str) -> frozenset[str]:
+        folder = self.path(f"{database}/{manifests.SUFFIX}").parent
+        with files.explained(f"store folder {folder}"):
+            return frozenset(f"{database}/{name}" for name in looking.with_mark(folder, manifests.SUFFIX))
+
     def path(self, relative: str) -> Path:
         """Where a path of the register lies; StoreError if it would leave the store."""
         pure = PurePosixPath(relative)
@@ -144,29 +150,25 @@ class LocalStore:
         return self._decode(_manifest_path(self.path(path)))
 
     def survey(self) -> Found:
-        """Everything below the store: units by path, and files that belong to none."""
-        units: dict[str, Manifest] = {}
-        broken: dict[str, str] = {}
-        present: set[str] = set()
-        for file in self._files():
-            relative = file.relative_to(self.root).as_posix()
-            if not file.name.endswith(manifests.SUFFIX):
-                present.add(relative)
-                continue
-            try:
-                manifest = self._decode(file)
-                units[manifest.snapshot.path] = manifest
-            except IntegrityError as exc:
-                broken[relative] = exc.message
-        owned = {name for unit in units.values() for name in (unit.snapshot.path, *unit.snapshot.companions)}
-        return Found(units=units, strays=frozenset(present - owned), broken=broken, present=frozenset(present))
+        """Everything below the store, by name: reading every manifest would take minutes one day."""
+        with files.explained(f"store {self.root}"):
+            found = frozenset(self._files())
+        marks = frozenset(name for name in found if name.endswith(manifests.SUFFIX) and name.count("/") == 1)
+        return Found(
+            present=found - marks, marked=frozenset(name.removesuffix(manifests.SUFFIX) for name in marks)
+        )
+
+    def secure(self, staged: Path) -> int:
+        with files.explained(f"{staged.name} cannot be written to the disk"):
+            staged.chmod(0o600)
+            files.sync(staged)
+            return staged.stat().st_size
 
     def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
         """(bytes, SHA-256) of a staged file, synced to the disk first."""
+        size = self.secure(artefact)
         with files.explained(f"{artefact.name} cannot be read back"):
-            artefact.chmod(0o600)
-            files.sync(artefact)
-            return artefact.stat().st_size, files.sha256(artefact, control)
+            return size, files.sha256(artefact, control)
 
     def companion(self, name: str, staged: Path, control: Control) -> Companion:
         size, digest = self.describe(staged, control)
@@ -193,14 +195,14 @@ class LocalStore:
                 files.copy(source, target)
         return target
 
-    def _files(self) -> Iterator[Path]:
-        for top in sorted(self.root.iterdir()):
+    def _files(self) -> Iterator[str]:
+        for top in self.root.iterdir():
             if top.name in _OURS_AT_THE_TOP or top.name.startswith("."):
                 continue
             if top.is_dir() and not top.is_symlink():
-                yield from (item for item in sorted(top.rglob("*")) if item.is_file() or item.is_symlink())
+                yield from looking.files_below(top, f"{top.name}/")
             else:
-                yield top
+                yield top.name
 
     def _decode(self, file: Path) -> Manifest:
         try:

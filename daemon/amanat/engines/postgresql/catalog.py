@@ -92,6 +92,17 @@ def database_bytes(asked: Session) -> int:
     return int(asked.ask("SELECT pg_database_size(current_database())")[0][0])
 
 
+def table_bytes(asked: Session, relations: Collection[Relation]) -> dict[Table, int]:
+    """With their long values, without indexes."""
+    tables = {relation.oid: relation.table for relation in relations}
+    rows = asked.ask("SELECT oid::bigint, pg_table_size(oid) FROM unnest(%s::oid[]) AS oid", [list(tables)])
+    return {tables[oid]: size or 0 for oid, size in rows}
+
+
+def large_object_bytes(asked: Session) -> int:
+    return int(asked.ask("SELECT pg_table_size('pg_largeobject')")[0][0])
+
+
 def read(asked: Session) -> Catalog:
     """All application tables and sequences."""
     rows = asked.ask(_RELATIONS)

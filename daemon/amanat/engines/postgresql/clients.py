@@ -65,6 +65,11 @@ def newest_client(places: Places, control: Control) -> Client:
     return max(clients, key=_version)
 
 
+def clients_from(places: Places, oldest: Client, control: Control) -> tuple[Client, ...]:
+    """Those whose ``pg_restore`` reads what the ``pg_dump`` of ``oldest`` writes."""
+    return tuple(client for client in _found("pg_restore", places, control) if client.major >= oldest.major)
+
+
 def choose(clients: Iterable[Client], server_major: int) -> Client:
     """The newest of the server's own major, else of the nearest major above; ToolError if all are older."""
     known = tuple(clients)

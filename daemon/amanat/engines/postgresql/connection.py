@@ -5,6 +5,7 @@ The password goes into a pgpass file of the run, which both read; the string nam
 
 import contextlib
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +25,13 @@ from amanat.ports import Control
 _CONNECT_SECONDS = "15"
 _CANCEL_SECONDS = 5
 _POLL_SECONDS = 0.05
+LOCK_WAIT_SECONDS = 2
+"""How long a session of ours may wait for a lock while it holds others: twice the usual deadlock_timeout. So if a
+migration comes to wait for us too, the server's check for deadlocks finds that too late, or ends us and not it."""
 # A role may carry limits meant for its everyday use (ALTER ROLE … SET); a backup has its own timeout.
 # transaction_timeout exists from 17 on. Without row_security = off, policies would hide rows silently.
 _SETTINGS = {
+    "lock_timeout": f"{LOCK_WAIT_SECONDS}s",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
@@ -46,10 +51,16 @@ class Target:
 
 
 def target(parameters: Mapping[str, str], password: str | None, scratch: Path) -> Target:
-    """Writes the pgpass file where there is a password."""
-    defaults = {"application_name": "amanat", "connect_timeout": _CONNECT_SECONDS}
+    """Writes the pgpass file where there is a password. No other target's sessions have the same name."""
+    defaults = {"connect_timeout": _CONNECT_SECONDS}
+    name = {"application_name": _unique(parameters.get("application_name", "amanat"))}
     secret = {"passfile": str(_write_passfile(scratch / "pgpass", password))} if password is not None else {}
-    return Target(conninfo=_conninfo({**defaults, **parameters, **secret}), label=_label(parameters))
+    return Target(conninfo=_conninfo({**defaults, **parameters, **name, **secret}), label=_label(parameters))
+
+
+def _unique(name: str) -> str:
+    """The server keeps 63 bytes of it, and of these only ASCII (manual, application_name)."""
+    return f"{name.encode('ascii', 'replace').decode()[:50]}-{secrets.token_hex(4)}"
 
 
 def _conninfo(parameters: Mapping[str, str]) -> str:

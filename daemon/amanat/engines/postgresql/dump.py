@@ -7,13 +7,14 @@ the types, functions and schemas they need (manual, pg_dump, ``--table``, Notes)
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError, SpaceError, StoreError, ToolError
 from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client
-from amanat.engines.postgresql.connection import Target
+from amanat.engines.postgresql.connection import LOCK_WAIT_SECONDS, Target
 from amanat.engines.postgresql.symptoms import recognise, source_error
 from amanat.host import process
 from amanat.host.files import explained
@@ -27,26 +28,42 @@ _SHOWN_LINES = 5
 GLOBALS_SUFFIX = ".globals.sql"
 
 
-def arguments(
-    *, target: Target, file: Path, snapshot: str, scope: Scope, selection: Selection, known: Sequence[Table]
-) -> list[str]:
-    """Options of pg_dump; ``known``: all tables, to name exactly those that are left out."""
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A pg_dump to run; where it writes to, and how compressed, is added."""
+
+    client: Client
+    target: Target
+    snapshot: str
+    selection: tuple[str, ...] = ()
+
+    @property
+    def argv(self) -> list[str | Path]:
+        return [
+            self.client.tool("pg_dump"),
+            "--format=custom",
+            "--no-password",
+            "--verbose",
+            f"--snapshot={self.snapshot}",
+            f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s",
+            f"--dbname={self.target.conninfo}",
+            *self.selection,
+        ]
+
+
+def selecting(scope: Scope, selection: Selection, known: Sequence[Table]) -> tuple[str, ...]:
+    """The options for a scope; ``known``: all tables, to name exactly those that are left out."""
     kept = set(selection.kept)
     chosen = (
-        [("--table", table) for table in selection.kept]
+        [naming("--table", table) for table in selection.kept]
         if scope.tables
-        else [("--exclude-table", table) for table in known if table not in kept]
+        else [naming("--exclude-table", table) for table in known if table not in kept]
     )
-    without_rows = [("--exclude-table-data", table) for table in selection.without_data]
-    return [
-        "--format=custom",
-        "--no-password",
-        "--verbose",
-        f"--snapshot={snapshot}",
-        f"--dbname={target.conninfo}",
-        f"--file={file}",
-        *(f"{option}={quoted(table.schema, table.name)}" for option, table in (*chosen, *without_rows)),
-    ]
+    return (*chosen, *(naming("--exclude-table-data", table) for table in selection.without_data))
+
+
+def naming(option: str, table: Table) -> str:
+    return f"{option}={quoted(table.schema, table.name)}"
 
 
 def quoted(*parts: str) -> str:
@@ -54,8 +71,8 @@ def quoted(*parts: str) -> str:
     return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts)
 
 
-def dump(client: Client, options: Sequence[str], file: Path, target: Target, control: Control) -> None:
-    """Run pg_dump to ``file`` and tell the progress: bytes written, and the table it reads."""
+def dump(command: Command, file: Path, control: Control) -> None:
+    """Let pg_dump itself write and compress ``file``; tell the progress: bytes written, the table it reads."""
     table = ""
 
     def heard(line: str) -> None:
@@ -68,14 +85,13 @@ def dump(client: Client, options: Sequence[str], file: Path, target: Target, con
 
     _create(file)
     finished = process.run(
-        [client.tool("pg_dump"), *options],
+        [*command.argv, f"--file={file}"],
         control=control,
         env=ENVIRONMENT,
         on_stderr=heard,
         on_poll=tell,
     )
-    if finished.returncode:
-        raise failure(finished, target)
+    require_success(finished, command.target)
     tell()
 
 
@@ -88,6 +104,10 @@ def dump_globals(client: Client, file: Path, target: Target, dbname: str, contro
         control=control,
         env=ENVIRONMENT,
     )
+    require_success(finished, target)
+
+
+def require_success(finished: process.Finished, target: Target) -> None:
     if finished.returncode:
         raise failure(finished, target)
 

@@ -1,22 +1,27 @@
 """The PostgreSQL engine: questions and pg_dump share one snapshot, so the facts are of the dump's instant."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
 from amanat.domain.model import EngineName, Facts, Scope
-from amanat.domain.policy import PostgresqlSource
+from amanat.domain.policy import Compression, PostgresqlSource
 from amanat.domain.scope import Selection, select
-from amanat.engines.postgresql import access, catalog, dump
+from amanat.engines.postgresql import access, catalog, codec, dump, one_pass, parallel
 from amanat.engines.postgresql.archive import archive_version
-from amanat.engines.postgresql.clients import Client, Places, client_for_server
+from amanat.engines.postgresql.blocking import yielding
+from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session, Target, session, target
+from amanat.engines.postgresql.content import with_rows
+from amanat.engines.postgresql.one_pass import Dumped
 from amanat.ports import Artefact, Control, Order
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Taken:
     client: Client
+    dumped: Dumped
     dbname: str
     facts: Facts
     warnings: tuple[str, ...]
@@ -26,7 +31,6 @@ class PostgresqlEngine:
     """Fulfils ``ports.Engine`` for one PostgreSQL database."""
 
     name = EngineName.POSTGRESQL
-    extension = "dump"
 
     def __init__(
         self,
@@ -42,22 +46,24 @@ class PostgresqlEngine:
         with session(self._target(scratch), control) as asked:
             return catalog.database_bytes(asked)
 
-    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:  # noqa: ARG002 - the port's signature
+    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:  # noqa: ARG002 - the port's signature
         return 0
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)
-        file = order.folder / f"database.{self.extension}"
-        with session(reached, control) as asked:
-            taken = self._dump(asked, reached, order, file, control)
+        file = order.folder / "database.dump"
+        with session(reached, control) as asked, yielding(reached, order.yield_after, control) as reins:
+            taken = self._dump(asked, reached, order, file, reins)
         companions, warnings = _globals(taken, reached, order, control)
         return Artefact(
             path=file,
+            sha256=taken.dumped.sha256,
             facts=replace(taken.facts, extra={**taken.facts.extra, "globals": bool(companions)}),
             companions=companions,
             tools={"pg_dump": taken.client.version},
             archive_version=archive_version(file),
-            warnings=(*taken.warnings, *warnings),
+            warnings=(*taken.warnings, *reins.warnings, *warnings),
+            fallback=taken.dumped.archive is None,
         )
 
     def _target(self, scratch: Path) -> Target:
@@ -65,26 +71,33 @@ class PostgresqlEngine:
 
     def _dump(self, asked: Session, reached: Target, order: Order, file: Path, control: Control) -> _Taken:
         client = client_for_server(self._places, asked.server_major, control)
+        readers = clients_from(self._places, client, control)
+        chosen = codec.choose(order.compression, client, readers, order.scratch, control)
         with catalog.shared_snapshot(asked) as snapshot:
             known = catalog.read(asked)
             selection = select(order.scope, known.tables)
             access.require_readable(known, order.scope, selection)
             facts = _facts(asked, order, known, selection, client)
-            options = dump.arguments(
-                target=reached,
-                file=file,
-                snapshot=snapshot,
-                scope=order.scope,
-                selection=selection,
-                known=known.tables,
-            )
-            dump.dump(client, options, file, reached, control)
+            options = dump.selecting(order.scope, selection, known.tables)
+            command = dump.Command(client=client, target=reached, snapshot=snapshot, selection=options)
+            shared = _shared(command, asked, order.parallel, known.of(selection.with_data))
+            dumped = one_pass.take(command, shared, file, chosen, control)
         return _Taken(
             client=client,
+            dumped=dumped,
             dbname=asked.database_name,
-            facts=facts,
-            warnings=_warnings(known, selection),
+            facts=with_rows(facts, dumped.archive, known),
+            warnings=(*_warnings(known, selection), *_fallback(dumped)),
         )
+
+
+def _shared(
+    command: dump.Command, asked: Session, count: int, with_data: Collection[catalog.Relation]
+) -> list[dump.Command]:
+    if count == 1:
+        return [command]
+    sizes = catalog.table_bytes(asked, [relation for relation in with_data if relation.has_data])
+    return parallel.split(command, count, sizes, catalog.large_object_bytes(asked))
 
 
 def _facts(asked: Session, order: Order, known: catalog.Catalog, selection: Selection, client: Client) -> Facts:
@@ -116,6 +129,12 @@ def _warnings(known: catalog.Catalog, selection: Selection) -> tuple[str, ...]:
     if not foreign:
         return ()
     return (f"foreign tables are kept without rows, which lie on another server: {', '.join(foreign)}",)
+
+
+def _fallback(dumped: Dumped) -> tuple[str, ...]:
+    if dumped.archive:
+        return ()
+    return (f"pg_dump compressed by itself, slowly, and no rows were counted: {dumped.reason}",)
 
 
 def _globals(

@@ -5,9 +5,12 @@ those of libpq's fe-connect.c and of the server's postinit.c and auth.c, unchang
 """
 
 import re
+import textwrap
 from dataclasses import dataclass
 
-from amanat.domain.errors import SourceError
+from amanat.domain.errors import SourceError, YieldedError
+
+YIELD_HINT = "it is tried again after the policy's retry.backoff; take snapshots when nobody migrates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +18,7 @@ class Symptom:
     pattern: str
     hint: str
     transient: bool = False
+    yields: bool = False
     states: tuple[str, ...] = ()
 
     def fits(self, text: str, sqlstate: str | None) -> bool:
@@ -83,10 +87,19 @@ _SYMPTOMS = (
         states=("53300",),
     ),
     Symptom(
-        pattern="lock timeout|could not obtain lock|deadlock detected",
-        hint="another session holds locks: see pg_stat_activity, or try again later",
+        pattern="conflict with recovery",
+        hint="the standby had to replay what was still being read: raise max_standby_streaming_delay there, "
+        "or back up the primary",
         transient=True,
-        states=("55P03", "40P01", "40001"),
+        states=("40001",),
+    ),
+    # pg_dump sets statement_timeout only while it locks its tables, to --lock-wait-timeout (pg_dump.c, getTables).
+    Symptom(
+        pattern="(lock|statement) timeout|could not obtain lock|deadlock detected",
+        hint=YIELD_HINT,
+        transient=True,
+        yields=True,
+        states=("55P03", "40P01"),
     ),
     Symptom(
         pattern="terminating connection|closed the connection|connection (is closed|reset|to server was lost)"
@@ -107,6 +120,7 @@ _SYMPTOMS = (
     ),
 )
 
+_SHOWN = 600  # from 16 on, pg_dump locks all tables with one statement, and names it whole
 # connection.py writes it and it is gone after the run: its name would only lead astray (libpq, fe-connect.c).
 _OUR_PASSFILE = re.compile(r';?\s*password retrieved from file "[^"]*/pgpass"')
 
@@ -116,11 +130,12 @@ def recognise(text: str, sqlstate: str | None = None) -> Symptom | None:
     return next((symptom for symptom in _SYMPTOMS if symptom.fits(text, sqlstate)), None)
 
 
-def source_error(what: str, text: str, sqlstate: str | None = None) -> SourceError:
-    """``what`` and the server's own words on one line."""
+def source_error(what: str, text: str, sqlstate: str | None = None) -> SourceError | YieldedError:
+    """``what`` and the server's own words on one line; YieldedError where another session holds a lock."""
     symptom = recognise(text, sqlstate)
-    return SourceError(
-        f"{what}: {' '.join(_OUR_PASSFILE.sub('', text).split())}",
+    kind = YieldedError if symptom and symptom.yields else SourceError
+    return kind(
+        f"{what}: {textwrap.shorten(_OUR_PASSFILE.sub('', text), _SHOWN, placeholder=' …')}",
         hint=symptom.hint if symptom else "see the server's log",
         transient=bool(symptom and symptom.transient),
     )

@@ -1,23 +1,74 @@
-"""Copies a database that is open at one instant, page by page, through SQLite's backup interface."""
+"""Copies a database that is open at one instant: by its bytes, or by pages through SQLite's backup interface."""
 
 import contextlib
-import errno
 import os
-import sqlite3
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from amanat.domain.errors import SpaceError, StoreError
-from amanat.engines.sqlite.connection import Access, connect
+from amanat.domain.errors import StoreError
+from amanat.engines.sqlite import raw
+from amanat.engines.sqlite.connection import Access, connect, unwritable, without_safety
+from amanat.engines.sqlite.glance import is_wal
+from amanat.engines.sqlite.kernel import CHUNK_BYTES
+from amanat.engines.sqlite.raw import Pinned
 from amanat.engines.sqlite.source import OpenSource
+from amanat.engines.sqlite.way import CopiedBy
+from amanat.host.sealing import Sealing
 from amanat.ports import Control, Progress
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """``reason``: why it was not copied by its bytes. ``size``: bytes of the database at that instant.
+
+    ``frames``: of a WAL beside the copy, which ``finish`` folds into it.
+    """
+
+    by: CopiedBy
+    size: int
+    page_size: int
+    wal: bool
+    reason: str = ""
+    frames: int = 0
 
 
-def copy(source: OpenSource, target: Path, control: Control) -> None:
-    """Write ``target``: one file that also has the source's journal mode; the caller syncs it.
+def copy(
+    source: OpenSource, instant: Pinned | str, target: Path, control: Control, sealing: Sealing | None
+) -> Copied:
+    """Write ``target`` as ``raw.pin`` said; ``finish``, which needs no source, makes one whole file of it.
 
-    The source's open read transaction keeps the backup from starting over when others write
+    ``sealing`` is told of bytes that nothing will change.
+    """
+    create(target)
+    about = Copied(by=CopiedBy.BACKUP, size=source.size, page_size=source.page_size, wal=source.wal)
+    if isinstance(instant, str):
+        _back_up(source, target, control)
+        return replace(about, reason=instant)
+    early = None if instant.frames else sealing
+
+    def done(copied: int) -> None:
+        control.progress(Progress(bytes_done=copied, bytes_total=instant.main_bytes))
+        control.check()
+        if early:
+            early.advance(copied)
+
+    by, frames = raw.copy(source, instant, target, done)
+    return replace(about, by=by, frames=frames)
+
+
+def finish(copied: Copied, target: Path, control: Control) -> None:
+    """One file that is as long as the database was, in the same journal mode; the caller syncs it."""
+    if copied.frames:
+        raw.fold(target, copied.frames, control)
+    if target.stat().st_size != copied.size or is_wal(target) != copied.wal:
+        raise StoreError(
+            f"the copy has {target.stat().st_size} bytes, the database had {copied.size}",
+            hint="see whether the store's disk fails",
+        )
+
+
+def _back_up(source: OpenSource, target: Path, control: Control) -> None:
+    """The open read transaction keeps the backup from starting over when others write
     (https://sqlite.org/backup.html, "File and Database Connection Locking").
     """
     page_size = source.page_size
@@ -27,25 +78,16 @@ def copy(source: OpenSource, target: Path, control: Control) -> None:
         control.progress(Progress(bytes_done=done, bytes_total=total * page_size))
         control.check()
 
-    create(target)
     with contextlib.closing(connect(target, Access.WRITE)) as destination:
         without_safety(destination)
-        source.connection.backup(destination, pages=max(1, _CHUNK_BYTES // page_size), progress=report)
+        source.connection.backup(destination, pages=max(1, CHUNK_BYTES // page_size), progress=report)
 
 
 def create(target: Path) -> None:
-    """An empty private file, which SQLite then fills; what an earlier attempt left is gone."""
+    """An empty private file, to be filled; what an earlier attempt left, a WAL beside it too, is gone."""
     try:
-        target.unlink(missing_ok=True)
+        for path in (target, raw.wal_beside(target)):
+            path.unlink(missing_ok=True)
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as exc:
-        kind = SpaceError if exc.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(
-            f"{target} cannot be written: {exc.strerror}", hint="see to the store's rights and free space"
-        ) from exc
-
-
-def without_safety(connection: sqlite3.Connection) -> None:
-    """No journal and no sync: a file that a crash leaves half written was never a snapshot."""
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
+        raise unwritable(target, exc) from exc

@@ -3,19 +3,24 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from amanat.domain.errors import StoreError
-from amanat.domain.model import EngineName, Facts, Scope
-from amanat.domain.policy import SqliteSource
-from amanat.domain.scope import Selection, named, select
-from amanat.engines.sqlite import subset
-from amanat.engines.sqlite.connection import Access, attended, connect
-from amanat.engines.sqlite.copying import copy
-from amanat.engines.sqlite.schema import application_tables, foreign_key_violations, row_counts
+from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
+from amanat.domain.policy import Compression, SqliteSource
+from amanat.domain.scope import Selection, Table, named, select
+from amanat.engines.sqlite import packing, subset
+from amanat.engines.sqlite.connection import Access, attended, connect, translating
+from amanat.engines.sqlite.copying import Copied, copy, finish
+from amanat.engines.sqlite.glance import Stamp, stamp_of
+from amanat.engines.sqlite.proof import REFERENCES
+from amanat.engines.sqlite.raw import pin
+from amanat.engines.sqlite.references import foreign_key_violations
+from amanat.engines.sqlite.schema import application_tables, row_counts
 from amanat.engines.sqlite.source import OpenSource, SourceChangedError, opened
+from amanat.host.sealing import Sealing
 from amanat.ports import Artefact, Control, Order
 
 _ATTEMPTS = 3  # for a source that can only be read without locks and was written to meanwhile
@@ -24,89 +29,145 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _References:
-    """Rows whose foreign keys lead nowhere, in the artefact; None: they cannot be checked."""
+class _Taken:
+    """What was settled while the source's transaction was open."""
 
-    violations: int | None
+    path: Path
+    stamp: Stamp
+    copied: Copied
+    facts: Facts
+    selection: Selection
+    counted: tuple[Table, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _References:
+    """Rows whose foreign keys lead nowhere, in the artefact; no facts where nobody will ask."""
+
+    facts: Mapping[str, int | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 class SqliteEngine:
-    """Fulfils ``ports.Engine``. Selected tables need room for the whole database beside them for a while."""
+    """Fulfils ``ports.Engine``. The source is left once its bytes are copied; the rest is done to the copy."""
 
     name = EngineName.SQLITE
-    extension = "sqlite"
 
     def __init__(self, source: SqliteSource) -> None:
         self._path = source.path
 
     def source_bytes(self, control: Control, scratch: Path) -> int:  # noqa: ARG002 - the port's signature
-        return self._read(control, lambda source: source.size)
+        def size() -> int:
+            with opened(self._path, control) as source:
+                return source.size
 
-    def staging_bytes(self, scope: Scope, source_bytes: int) -> int:
-        return 0 if scope.is_whole else source_bytes
+        return _persistently(size)
+
+    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:
+        """The whole copy that a part is cut from, and the plain one that is compressed."""
+        return source_bytes * ((not scope.is_whole) + packing.is_wanted(compression))
 
     def take(self, order: Order, control: Control) -> Artefact:
-        return self._read(control, lambda source: _take(source, order, control))
+        packed = packing.is_wanted(order.compression)
+        return _persistently(lambda: self._take(order, control, packed=packed))
 
-    def _read(self, control: Control, work: Callable[[OpenSource], T]) -> T:
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(SourceChangedError), opened(self._path, control) as source:
-                return work(source)
-        with opened(self._path, control) as source:
-            return work(source)
+    def _take(self, order: Order, control: Control, *, packed: bool) -> Artefact:
+        plain = order.folder / "artefact.sqlite"
+        artefact = plain.with_name(plain.name + packing.SUFFIX) if packed else plain
+        with Sealing(artefact) as sealing, translating(self._path):
+            early = sealing if order.scope.is_whole and not packed else None
+            with opened(self._path, control) as source:
+                taken = _taken(source, order, plain, early, control)
+            facts = _completed(taken, plain, order, control)
+            if not packed:
+                sealing.advance(plain.stat().st_size)
+            references = _references(taken, plain, order, control)
+            if packed:
+                packing.pack(plain, artefact, order.compression.level, control, sealing)
+            seal = sealing.seal(control)
+        return Artefact(
+            path=artefact,
+            sha256=seal.sha256,
+            read_back=seal.read_back,
+            facts=replace(facts, extra={**facts.extra, **references.facts}),
+            tools={"sqlite": sqlite3.sqlite_version},
+            warnings=references.warnings,
+        )
 
 
-def _take(source: OpenSource, order: Order, control: Control) -> Artefact:
+def _persistently(work: Callable[[], T]) -> T:
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(SourceChangedError):
+            return work()
+    return work()
+
+
+def _taken(source: OpenSource, order: Order, plain: Path, sealing: Sealing | None, control: Control) -> _Taken:
+    instant = pin(source, control)
     tables = application_tables(source.connection)
     selection = select(order.scope, tables)
-    counted = [named(name, tables) for name in order.counts]
-    artefact, whole = order.folder / "artefact.sqlite", order.folder / "whole.sqlite"
-    copy(source, artefact, control)
-    counts = _inside(artefact, control, lambda copied: row_counts(copied, counted)) if counted else {}
-    if not order.scope.is_whole:
-        artefact.rename(whole)
-        subset.extract(whole, artefact, order.scope, selection, control)
-    references = _references(source, artefact, control, whole=order.scope.is_whole)
-    return Artefact(
-        path=artefact,
-        facts=_facts(source, selection, counts, references),
-        tools={"sqlite": sqlite3.sqlite_version},
-        warnings=references.warnings,
+    counted = tuple(named(name, tables) for name in order.counts)
+    facts = _facts(source, selection)
+    copied = copy(source, instant, plain, control, sealing)
+    return _Taken(
+        path=source.path, stamp=source.stamp, copied=copied, facts=facts, selection=selection, counted=counted
     )
 
 
-def _facts(source: OpenSource, selection: Selection, counts: Mapping[str, int], references: _References) -> Facts:
+def _facts(source: OpenSource, selection: Selection) -> Facts:
     return Facts(
         engine_version=sqlite3.sqlite_version,
         source_bytes=source.size,
         tables=tuple(table.name for table in selection.kept),
-        counts=counts,
         extra={
             "user_version": source.user_version,
             "page_size": source.page_size,
             "journal_mode": "wal" if source.wal else "delete",
-            "foreign_key_violations": references.violations,
         },
     )
 
 
-def _references(source: OpenSource, artefact: Path, control: Control, *, whole: bool) -> _References:
+def _completed(taken: _Taken, plain: Path, order: Order, control: Control) -> Facts:
+    """Makes the copy one file of what was ordered, and counts in it."""
+    finish(taken.copied, plain, control)
+    counts: dict[str, int] = {}
+    if taken.counted:
+        counts = _inside(plain, control, lambda copied: row_counts(copied, taken.counted))
+    if not order.scope.is_whole:
+        whole = plain.with_name("whole.sqlite")
+        plain.rename(whole)
+        subset.extract(whole, plain, order.scope, taken.selection, control)
+    copied = {"copied_by": taken.copied.by.value, "copied_by_reason": taken.copied.reason}
+    pages = {"page_count": plain.stat().st_size // taken.copied.page_size}
+    return replace(taken.facts, counts=counts, extra={**taken.facts.extra, **copied, **pages})
+
+
+def _references(taken: _Taken, plain: Path, order: Order, control: Control) -> _References:
     """A whole copy must have as many as its source; a part has more, where referred rows were left out."""
-    found = _inside(artefact, control, foreign_key_violations)
+    if not order.proof.reaches(ProofLevel.READABLE):
+        return _References()
+    found = _inside(plain, control, foreign_key_violations)
+    facts = {REFERENCES: found}
     if found is None:
-        reason = f"the foreign keys of {source.path} cannot be checked: one refers to columns that are no key"
-        return _References(violations=None, warnings=(reason,))
-    if not whole or not found:
-        return _References(violations=found)
-    own = attended(source.connection, control, lambda: foreign_key_violations(source.connection))
-    if own != found:
+        reason = f"the foreign keys of {taken.path} cannot be checked: one refers to columns that are no key"
+        return _References(facts=facts, warnings=(reason,))
+    if not order.scope.is_whole or not found:
+        return _References(facts=facts)
+    _require_own(taken, found, control)
+    reason = f"{found} references of {taken.path} lead to rows that do not exist; the copy has them as they are"
+    return _References(facts=facts, warnings=(reason,))
+
+
+def _require_own(taken: _Taken, found: int, control: Control) -> None:
+    """The source has them too, unless somebody has written to it since: then it cannot be asked any more."""
+    with opened(taken.path, control) as source:
+        own = attended(source.connection, control, lambda: foreign_key_violations(source.connection))
+        still = stamp_of(taken.path) == taken.stamp
+    if still and own != found:
         raise StoreError(
-            f"the copy of {source.path} has {found} broken references, the database itself {own}",
+            f"the copy of {taken.path} has {found} broken references, the database itself {own}",
             hint="the copy is damaged: see whether the store's disk or the memory fails",
         )
-    reason = f"{found} references of {source.path} lead to rows that do not exist; the copy has them as they are"
-    return _References(violations=found, warnings=(reason,))
 
 
 def _inside(artefact: Path, control: Control, work: Callable[[sqlite3.Connection], T]) -> T:

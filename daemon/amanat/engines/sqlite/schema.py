@@ -1,4 +1,4 @@
-"""What stands in a SQLite database: its application tables, their rows, its broken references."""
+"""What stands in a SQLite database: its application tables and their rows."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -21,16 +21,6 @@ def row_counts(connection: sqlite3.Connection, tables: Iterable[Table]) -> dict[
         table.name: connection.execute(f"SELECT count(*) FROM {quoted(table.name)}").fetchone()[0]  # noqa: S608
         for table in tables
     }
-
-
-def foreign_key_violations(connection: sqlite3.Connection) -> int | None:
-    """Rows that refer to rows which are not there; None where the schema's own foreign keys make no sense."""
-    try:
-        return sum(1 for _ in connection.execute("PRAGMA foreign_key_check"))
-    except sqlite3.OperationalError as exc:
-        if "foreign key mismatch" in str(exc):
-            return None
-        raise
 
 
 def quoted(name: str) -> str:

@@ -15,14 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amanat.domain.errors import SourceError, TimeoutExceededError
-from amanat.engines.sqlite.connection import Access, connect, is_busy, not_a_database, translated
+from amanat.engines.sqlite.connection import Access, connect, is_busy, translating
+from amanat.engines.sqlite.glance import Look, Stamp, beside, look_at, stamp, stamp_of, unreadable
 from amanat.ports import Control
 
-_MAGIC = b"SQLite format 3\0"
-_HEADER_BYTES = 100  # https://sqlite.org/fileformat.html section 1.3
-_READ_VERSION = 19  # 1: rollback journal, 2: WAL
-_WAL = 2
-_CHANGE_COUNTER = slice(24, 28)
 _WAIT_SECONDS = 0.1
 
 _in_use: set[tuple[int, int]] = set()
@@ -34,23 +30,18 @@ class SourceChangedError(SourceError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Look:
-    """The main file at a glance; two equal looks: nobody wrote to it in between."""
-
-    inode: int
-    size: int
-    changed_ns: int
-    change_counter: bytes
-    wal: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class OpenSource:
-    """A connection inside a read transaction that stays open: all that is read is of one instant."""
+    """A connection inside a read transaction that stays open: all that is read is of one instant.
+
+    ``stamp``: how the files were before it was opened; see ``stamp_of``.
+    """
 
     path: Path
     connection: sqlite3.Connection
+    access: Access
     wal: bool
+    stamp: Stamp
+    descriptors: contextlib.ExitStack
 
     @property
     def page_size(self) -> int:
@@ -65,6 +56,25 @@ class OpenSource:
     def user_version(self) -> int:
         return self._number("user_version")
 
+    def open(self, ending: str = "") -> int:
+        """A descriptor of the database or a file beside it, to read from.
+
+        It stays open until SQLite is done: closing any descriptor of a file drops all locks that this
+        process has on it, SQLite's too (https://sqlite.org/howtocorrupt.html, section 2.2).
+        """
+        try:
+            descriptor = os.open(beside(self.path, ending), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise unreadable(beside(self.path, ending), exc) from exc
+        self.descriptors.callback(os.close, descriptor)
+        return descriptor
+
+    def begin_anew(self, control: Control) -> None:
+        """Another instant: the newest."""
+        self.connection.execute("ROLLBACK")
+        self.connection.execute("BEGIN")
+        _read_once(self.connection, self.path, control)
+
     def _number(self, pragma: str) -> int:
         return int(self.connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
@@ -73,24 +83,26 @@ class OpenSource:
 def opened(path: Path, control: Control) -> Iterator[OpenSource]:
     """Waits for locks as long as ``control`` allows. SourceError, or on leaving SourceChangedError."""
     real = _regular_file(path)
-    with _alone(real, control), _translating(real):
-        look = _look(real)
+    with _alone(real, control), translating(real), contextlib.ExitStack() as descriptors:
+        look, before = look_at(real), stamp_of(real)
+        _require_wal_told(real, look)  # before SQLite makes an index for it
         access, connection = _pinned(real, look, control)
         watch = _watched(real, look) if access is Access.FROZEN else contextlib.nullcontext()
         with contextlib.closing(connection), watch:
-            yield OpenSource(path=real, connection=connection, wal=look.wal)
+            _require_wal_told(real, look)  # and from here on none can come
+            _require_mode(connection, access, real, wal=look.wal)
+            yield OpenSource(
+                path=real,
+                connection=connection,
+                access=access,
+                wal=look.wal,
+                stamp=before,
+                descriptors=descriptors,
+            )
 
 
 @contextlib.contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise translated(exc, path) from exc
-
-
-@contextlib.contextmanager
-def _watched(path: Path, look: _Look) -> Iterator[None]:
+def _watched(path: Path, look: Look) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error:
@@ -132,26 +144,7 @@ def _alone(path: Path, control: Control) -> Iterator[None]:
             _released.notify_all()
 
 
-def _look(path: Path) -> _Look:
-    try:
-        with path.open("rb") as file:
-            info, header = os.fstat(file.fileno()), file.read(_HEADER_BYTES)
-    except OSError as exc:
-        raise SourceError(
-            f"{path} cannot be read: {exc.strerror}", hint="let the user of the daemon read it"
-        ) from exc
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise not_a_database(path)
-    return _Look(
-        inode=info.st_ino,
-        size=info.st_size,
-        changed_ns=info.st_mtime_ns,
-        change_counter=header[_CHANGE_COUNTER],
-        wal=header[_READ_VERSION] == _WAL,
-    )
-
-
-def _pinned(path: Path, look: _Look, control: Control) -> tuple[Access, sqlite3.Connection]:
+def _pinned(path: Path, look: Look, control: Control) -> tuple[Access, sqlite3.Connection]:
     access = _access(path) if look.wal else Access.READ
     try:
         return access, _begun(path, access, control)
@@ -168,7 +161,7 @@ def _pinned(path: Path, look: _Look, control: Control) -> tuple[Access, sqlite3.
 
 def _access(path: Path) -> Access:
     """How to open a database in WAL mode."""
-    wal, shm = _beside(path, "-wal"), _beside(path, "-shm")
+    wal, shm = beside(path, "-wal"), beside(path, "-shm")
     if wal.exists() and shm.exists():
         return Access.READ
     if _may_tidy(path):
@@ -222,15 +215,28 @@ def _check_while_locked(path: Path, control: Control) -> None:
         ) from exc
 
 
-def _require_unchanged(path: Path, look: _Look) -> None:
-    wal = _beside(path, "-wal")
-    if _look(path) != look or (wal.exists() and wal.stat().st_size):
+def _require_wal_told(path: Path, look: Look) -> None:
+    """SQLite reads a WAL that is there, whatever the header says (pager.c, pagerOpenWalIfPresent)."""
+    wal = beside(path, "-wal")
+    if not look.wal and stamp(wal):
+        raise SourceError(
+            f"{wal} lies beside a database that should have none",
+            hint="an older file seems to lie in the place of a newer database: see with sqlite3 what it holds",
+            transient=True,  # or somebody has just changed the journal mode
+        )
+
+
+def _require_mode(connection: sqlite3.Connection, access: Access, path: Path, *, wal: bool) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if access is not Access.FROZEN and (mode == "wal") != wal:
+        raise SourceError(f"{path} has just changed its journal mode", hint="try again", transient=True)
+
+
+def _require_unchanged(path: Path, look: Look) -> None:
+    wal = beside(path, "-wal")
+    if look_at(path) != look or (wal.exists() and wal.stat().st_size):
         raise SourceChangedError(
             f"{path} changed while it was read without locks",
             hint="run Amanat as the owner of the database, so that it can lock it",
             transient=True,
         )
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
-from amanat.engines.sqlite.connection import Access, attended, connect
-from amanat.engines.sqlite.copying import create, without_safety
+from amanat.engines.sqlite.connection import Access, attended, connect, without_safety
+from amanat.engines.sqlite.copying import create
 from amanat.engines.sqlite.schema import application_tables, quoted
 from amanat.ports import Control
 

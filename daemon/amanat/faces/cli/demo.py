@@ -61,10 +61,10 @@ def _tell(app: "App") -> None:
     """Show the first proven snapshot, its register entry, and where to look on."""
     from amanat.services import document
 
-    taken = []
+    taken = None
     pause = threading.Event()
     for _ in range(_PATIENCE_SECONDS * 10):
-        taken = [item for item in app.ports.register.snapshots(database="demo") if item.proven][:1]
+        taken = app.ports.register.newest_snapshot(database="demo", proven=True)
         if taken or pause.wait(0.1):
             break
     if not taken:
@@ -73,8 +73,8 @@ def _tell(app: "App") -> None:
     address, command = app.settings.http, _this_command()
     lines = [
         "",
-        f"proven snapshot  {taken[0].id}: {taken[0].proof}, {app.ports.store.path(taken[0].path)}",
-        "register entry   " + document.render(taken).splitlines()[-1],
+        f"proven snapshot  {taken.id}: {taken.proof}, {app.ports.store.path(taken.path)}",
+        "register entry   " + document.render([taken]).splitlines()[-1],
         *(
             []
             if address == "off"

@@ -4,21 +4,48 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
-from amanat.faces.cli import configuration, demo, overview, retention, service, session, snapshots
+from amanat.faces.cli import configuration, demo, output, overview, retention, service, session, snapshots
 
 _PLACES = ("--policies", "--store", "--state")
+
+
+class Grouped(typer.core.TyperGroup):
+    """Help with commands by panel, as plain text: drawing it with rich would take as long as all the rest."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Who reads no further has what he wanted, and that is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if output.is_read():
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.DONE) from None
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            panel = getattr(command, "rich_help_panel", None) or "Commands"
+            first_sentence = (command.help or "").partition("\n\n")[0]
+            panels.setdefault(panel, []).append((name, first_sentence))
+        for panel, commands in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(commands)
+
 
 cli = typer.Typer(
     name="amanat",
     help="Keeps SQLite and PostgreSQL databases restorable, and proves it.",
     epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 failed, 4 refused, 5 not found, 6 busy, 7 integrity.",
     no_args_is_help=True,
+    cls=Grouped,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,6 +81,7 @@ def places(
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     os.umask(0o077)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # it would look through all installed packages for them
     arguments = _places_first(sys.argv[1:])
     try:
         _require_utf8(arguments)
@@ -61,9 +89,6 @@ def main() -> None:
     except AmanatError as exc:
         _tell(exc, as_json="--json" in arguments)
         sys.exit(session.signal_code() or exc.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to tell
-        sys.exit(ExitCode.DONE)
     except Exception:  # noqa: BLE001 - the last resort: a trace in the log, and its own exit code
         session.report_bug()
         sys.exit(ExitCode.BUG)

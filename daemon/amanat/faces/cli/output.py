@@ -1,9 +1,11 @@
-"""How commands print: JSON for machines, tables for people."""
+"""How commands print: JSON for machines, tables for people; long lists as they come."""
 
 import json
+import select
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -14,34 +16,48 @@ Wait = Annotated[str, typer.Option(help="How long to wait for another run on the
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(_json(value))
+
+
+def print_json_list(values: Iterable[Any]) -> None:
+    """The same for a list, without ever holding all of it."""
+    items = (_json(value).replace("\n", "\n  ") for value in values)
+    first = next(items, None)
+    rest = (f",\n  {item}" for item in items)
+    _write(chain((f"[\n  {first}",), rest, ("\n]\n",)) if first else ["[]\n"])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """On a terminal in columns that fit it, else tab-separated and unabridged."""
-    if not sys.stdout.isatty():
-        for row in (head, *rows):
-            typer.echo("\t".join(one_line(cell) for cell in row))
-        return
-    _draw(head, rows, right)
+    cells = (tuple(map(one_line, row)) for row in rows)
+    if sys.stdout.isatty():
+        from amanat.faces.cli import columns
+
+        _write(columns.drawn(head, cells, right))
+    else:
+        _write("\t".join(row) + "\n" for row in chain((head,), cells))
 
 
-def _draw(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _write(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(lines)
+    sys.stdout.flush()
 
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for title in head:
-        short = title in {"ID", "TAKEN", "SIZE"}  # to be copied or compared, so never broken
-        drawn.add_column(title, justify="right" if title in right else "left", overflow="fold", no_wrap=short)
-    for row in rows:
-        drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    Console().print(drawn)
+
+def is_read() -> bool:
+    """Whether somebody still reads what is printed (poll(2): the other end of a pipe)."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    return not any(happened & select.POLLERR for _, happened in watched.poll(0))
 
 
 def one_line(text: str) -> str:
     """User text as a table cell: control characters cannot move the cursor or break the line."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else " " for char in text)
 
 

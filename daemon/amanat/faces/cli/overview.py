@@ -29,10 +29,10 @@ def status(*, as_json: output.AsJson = False) -> None:
 
     Exit status: 0.
     """
-    from amanat.services import report
+    from amanat.services import status as service
 
     app = session.open_app()
-    found = report.status(app.ports, app.configuration)
+    found = service.status(app.ports, app.configuration)
     if as_json:
         output.print_json(found)
         return
@@ -85,7 +85,7 @@ def next_(
 
 
 def _upcoming(pairs: "list[tuple[Policy, Database]]", begin: datetime, count: int) -> list[dict[str, str]]:
-    from amanat.services import report
+    from amanat.services.status import upcoming
 
     rows = [
         {
@@ -96,7 +96,7 @@ def _upcoming(pairs: "list[tuple[Policy, Database]]", begin: datetime, count: in
             "starts": utc_text(start.replace(microsecond=0)),
         }
         for policy, database in pairs
-        for slot, start in report.upcoming(policy, database, begin, count)
+        for slot, start in upcoming(policy, database, begin, count)
     ]
     return sorted(rows, key=lambda row: (row["due"], row["policy"], row["database"]))
 
@@ -114,11 +114,11 @@ def register(
 
     app = session.open_app()
     if markdown:
-        typer.echo(document.render(app.ports.register.snapshots()), nl=False)
+        typer.echo(document.render(app.ports.register.each_snapshot()), nl=False)
         return
     entries = app.ports.register.entries()
     if as_json:
-        output.print_json([{**vars(entry), "at": utc_text(entry.at)} for entry in entries])
+        output.print_json_list({**vars(entry), "at": utc_text(entry.at)} for entry in entries)
         return
     output.table(
         (
@@ -133,7 +133,7 @@ def register(
             "SNAPSHOT",
             "DETAIL",
         ),
-        [
+        (
             (
                 output.local(entry.at),
                 entry.by,
@@ -147,7 +147,7 @@ def register(
                 entry.detail,
             )
             for entry in entries
-        ],
+        ),
     )
 
 

@@ -42,7 +42,7 @@ def prune(
     waiting = output.seconds(wait)
     app = session.open_app()
     session.stop_on_signals(app.stop)
-    if database and not app.ports.register.snapshots(database=database):
+    if database and not app.ports.register.newest_snapshot(database=database):
         app.database(database)
     if dry_run:
         done = service.plans(app.ports, app.configuration, database=database)
@@ -74,8 +74,8 @@ def explain(reference: Reference, *, as_json: output.AsJson = False) -> None:
                 return
     deletions = [
         entry.detail
-        for entry in app.ports.register.entries()
-        if entry.snapshot == found.id and entry.kind in {"deletion", "loss"}
+        for entry in app.ports.register.entries(snapshot=found.id)
+        if entry.kind in {"deletion", "loss"}
     ]
     reasons = tuple(deletions) or (f"it is {found.state}",)
     if as_json:
@@ -116,9 +116,9 @@ def _print(done: "list[Pruning]", *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         output.print_json([_json(item) for item in done])
         return
-    rows = [
+    rows = (
         (item.database, item.policy, *_verdict_cells(verdict)) for item in done for verdict in item.plan.verdicts
-    ]
+    )
     output.table(("DATABASE", "POLICY", "VERDICT", "ID", "TAKEN", "SIZE", "WHY"), rows, right=("SIZE",))
     for item in done:
         if item.plan.remove:

@@ -48,7 +48,7 @@ def snapshot(
 ) -> None:
     """Take a snapshot now, prove it, and keep it.
 
-    Exit status: 0 taken and proven, 2 usage, 3 failed, 5 no such database or policy, 6 busy.
+    Exit status: 0 taken and proven, 2 usage, 3 failed, 5 no such database or policy, 6 busy or stood back.
     """
     from amanat.services.request import Request
 
@@ -87,17 +87,14 @@ def list_(
     from amanat.services import report
 
     app = session.open_app()
-    found = report.listed(app.ports, database, everything=everything)
-    if database and not found:
+    if database and not app.ports.register.newest_snapshot(database=database):
         app.database(database)
+    found = report.listed(app.ports, database, everything=everything)
     if as_json:
-        output.print_json([report.snapshot_row(item) for item in found])
+        output.print_json_list(map(report.snapshot_row, found))
         return
-    output.table(
-        ("ID", "DATABASE", "POLICY", "NAME", "TAKEN", "SIZE", "PROOF", "SCOPE", "PURPOSE"),
-        [_row(item) for item in found],
-        right=("SIZE",),
-    )
+    head = ("ID", "DATABASE", "POLICY", "NAME", "TAKEN", "SIZE", "PROOF", "SCOPE", "PURPOSE")
+    output.table(head, map(_row, found), right=("SIZE",))
 
 
 def show(reference: Reference, *, as_json: output.AsJson = False) -> None:

@@ -1,0 +1,66 @@
+"""The state of every policy, and when it runs next."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from amanat.domain.model import Outcome, Run, Stage, utc_text
+from amanat.domain.policy import Configuration, Database, Policy
+from amanat.domain.schedule import jittered, next_instants
+from amanat.ports import Ports
+from amanat.services.report import optional_text, run_row, snapshot_row
+
+_ENDED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.YIELDED)
+
+
+def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
+    """JSON-ready: what runs now, and for every policy and database when it last succeeded and is next due."""
+    now = ports.now()
+    missed = ports.register.missed_slots()
+    proven = {(item.policy, item.database): item.proven for item in ports.register.snapshot_totals()}
+    return {
+        "now": utc_text(now),
+        "store": {"path": str(ports.store.root), "free_bytes": ports.store.free_bytes()},
+        "running": [run_row(run) for run in ports.register.open_runs() if ports.locks.is_alive(run.id)],
+        "policies": [
+            {
+                **_policy_row(ports, policy, database, now),
+                "proven": proven.get((policy.name, database.name), 0),
+                "missed": missed.get((policy.name, database.name), 0),
+            }
+            for policy, database in configuration.pairs()
+        ],
+        "uncovered": configuration.uncovered(),
+        "recent_runs": [run_row(run) for run in ports.register.recent_runs(10)],
+    }
+
+
+def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime) -> dict[str, Any]:
+    def newest(*outcomes: Outcome) -> Run | None:
+        return ports.register.newest_run(Stage.SNAPSHOT, policy.name, database.name, outcomes=outcomes)
+
+    proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
+    last, success = newest(*_ENDED), newest(Outcome.SUCCEEDED)
+    return {
+        "policy": policy.name,
+        "database": database.name,
+        "environment": database.environment,
+        "last_run": run_row(last) if last else None,
+        "last_success": optional_text(success.finished_at) if success else None,
+        "newest_proven": snapshot_row(proven) if proven else None,
+        "next_run": optional_text(next_run(policy, database, now)),
+    }
+
+
+def next_run(policy: Policy, database: Database, now: datetime) -> datetime | None:
+    return next((at for _, at in upcoming(policy, database, now, 1)), None)
+
+
+def upcoming(
+    policy: Policy, database: Database, after: datetime, count: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """(scheduled instant, start with jitter) in the policy's zone; nothing for an on-demand policy."""
+    if policy.schedule:
+        for slot in islice(next_instants(policy.schedule, after), count):
+            yield slot, jittered(policy.schedule, slot, f"{policy.name}/{database.name}")

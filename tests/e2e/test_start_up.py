@@ -1,0 +1,108 @@
+"""What a command costs before it does anything: it imports what it needs, and the daemon sleeps while idle."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Amanat
+from tests.support.many_snapshots import Growth, fill
+from tests.support.scene import staged
+
+HEAVY = {
+    "apscheduler",
+    "asyncio",
+    "cronsim",
+    "prometheus_client",
+    "psycopg",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "sqlite3",
+    "starlette",
+    "structlog",
+    "uvicorn",
+    "watchfiles",
+    "yaml",
+    "zstandard",
+}
+NEEDED_BY_LIST = {"asyncio", "pydantic", "pydantic_settings", "sqlite3"}  # settings, and what they bring along
+WAKE_UPS_A_SECOND = 15
+SECONDS = 4
+
+
+def imported(amanat: Amanat, *args: str) -> set[str]:
+    """Names of modules, as Python itself lists them (-X importtime)."""
+    command = [sys.executable, "-X", "importtime", "-m", "amanat", *args]
+    done = subprocess.run(
+        command, cwd=amanat.folder, env=amanat.environment(), capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def amanat(tmp_path_factory):
+    scene = staged(tmp_path_factory.mktemp("start-up"))
+    fill(Growth(count=5000), state=scene.state)
+    return scene
+
+
+def packages(modules):
+    return {name.split(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize(
+    ("args", "needed"),
+    [
+        (("--help",), set()),
+        (("--version",), set()),
+        (("snapshot", "--help"), {"pydantic"}),
+    ],  # typer's, for options
+    ids=str,
+)
+def test_help_imports_nothing_that_only_work_needs(amanat, args, needed):
+    modules = imported(amanat, *args)
+    assert packages(modules) & HEAVY == needed
+    assert not any(name.startswith(("amanat.engines", "amanat.services", "amanat.app")) for name in modules)
+
+
+def test_a_list_imports_no_policies_no_engine_and_no_daemon(amanat):
+    modules = imported(amanat, "list")
+    assert packages(modules) & HEAVY == NEEDED_BY_LIST
+    unwanted = ("amanat.engines", "amanat.settings.models", "amanat.services.snapshot", "amanat.domain.schedule")
+    assert not any(name.startswith(unwanted) for name in modules)
+
+
+@pytest.mark.parametrize("args", [["list"], ["list", "--json"], ["register"]])
+def test_who_reads_only_the_first_line_has_what_he_wanted(amanat, args):
+    command = [sys.executable, "-m", "amanat", *args]
+    with subprocess.Popen(
+        command, cwd=amanat.folder, env=amanat.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as listing:
+        assert listing.stdout
+        assert listing.stdout.readline()
+        listing.stdout.close()
+        assert listing.stderr
+        assert listing.stderr.read() == b""
+        assert listing.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_an_idle_daemon_sleeps(tmp_path):
+    """Budget: 0.2 % of a processor; counted as wake-ups, which do not depend on how fast it is."""
+    amanat = staged(tmp_path)
+    with amanat.daemon() as daemon:
+        daemon.wait_for("its first run", lambda: amanat.query("SELECT 1 FROM runs WHERE stage = 'prune'"))
+        time.sleep(1)
+        before = wake_ups(daemon.pid)
+        time.sleep(SECONDS)
+        assert (wake_ups(daemon.pid) - before) / SECONDS < WAKE_UPS_A_SECOND
+
+
+def wake_ups(pid: int) -> int:
+    """Of all threads (proc(5), voluntary_ctxt_switches: each time one went to sleep)."""
+    texts = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[0]) for text in texts)
