@@ -11,7 +11,7 @@ COMPILE = env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND
   --no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host
 # promtool; a real systemd and its analysers; libraries of the PostgreSQL wheels; stock restore tools; faults
 TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 libpq5 \
-  sqlite3 strace git
+  sqlite3 strace git zstd xfsprogs
 
 .PHONY: run test check unit lock wheel schema reference clean
 

@@ -11,6 +11,7 @@ from amanat.domain.errors import TimeoutExceededError, ToolError
 from amanat.domain.model import Scope
 from amanat.engines.postgresql import PostgresqlProver, parallel
 from amanat.host.control import RunControl
+from amanat.ports import Order
 from tests.contract.engine_contract import Recording, make_order
 from tests.support.postgres import MAJORS
 from tests.support.postgres_plugin import Postgres
@@ -155,3 +156,9 @@ def test_one_that_writes_what_nobody_knows_falls_back(postgres, tmp_path, contro
     artefact = engine.take(make_order(tmp_path, parallel=2), control)
     assert artefact.fallback
     assert restored_rows(postgres, artefact)["answers"] == 9000
+
+
+def test_the_space_it_needs_meanwhile_is_told(postgres, tmp_path):
+    engine = engine_for(postgres, postgres.server.conninfo("postgres"))
+    orders = [Order(folder=tmp_path, scratch=tmp_path, parallel=count) for count in (1, 2)]
+    assert [engine.staging_bytes(order, 100, 30) for order in orders] == [0, 30]

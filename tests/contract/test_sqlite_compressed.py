@@ -101,8 +101,12 @@ def test_a_part_is_compressed_too(tmp_path):
 def test_the_space_it_needs_meanwhile_is_told(tmp_path):
     engine = SqliteEngine(SqliteSource(path=tmp_path))
     part, whole = Scope(tables=("a",)), Scope()
-    needs = [engine.staging_bytes(scope, how, 100) for how in (Compression(), ZSTD) for scope in (whole, part)]
-    assert needs == [0, 100, 100, 200]
+    orders = [
+        Order(folder=tmp_path, scratch=tmp_path, scope=scope, compression=how)
+        for how in (Compression(), ZSTD)
+        for scope in (whole, part)
+    ]
+    assert [engine.staging_bytes(order, 100, 30) for order in orders] == [0, 100, 100, 200]
 
 
 # Proof

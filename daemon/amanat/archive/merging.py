@@ -5,7 +5,7 @@ some of those, taken in the same snapshot. Entries are matched by the tables' OI
 its entries by itself. A block must lie in one piece, so the others go to files of their own first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -100,12 +100,21 @@ def _merged(first: Reader, readers: Sequence[Reader]) -> tuple[tuple[Entry, ...]
                 numbers[entry.dump_id] = _renumbered(entry, number, tables)
         brought += numbers.values()
         numbered.append(numbers)
+    _require_once(entry for entry in (*first.contents, *brought) if entry.kind == _ROWS)
     return _with_rows(first.contents, brought), numbered
 
 
 def _require_alike(first: Reader, reader: Reader) -> None:
     if (first.header.version, first.header.database) != (reader.header.version, reader.header.database):
         raise UnknownArchiveError("archives of two kinds or databases cannot be one")
+
+
+def _require_once(rows: Iterable[Entry]) -> None:
+    seen: set[int] = set()
+    for entry in rows:
+        if entry.oid in seen:
+            raise UnknownArchiveError(f"two streams bring the rows of {entry.name}")
+        seen.add(entry.oid)
 
 
 def _renumbered(entry: Entry, number: int, tables: dict[int, Entry]) -> Entry:

@@ -69,7 +69,7 @@ class Engine(Protocol):
     def source_bytes(self, control: Control, scratch: Path) -> int:
         """Size of the whole database now; also the cheap proof that it can be opened and read."""
 
-    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:
+    def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:
         """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
 
     def take(self, order: Order, control: Control) -> Artefact:

@@ -133,9 +133,10 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     losses.require_store(ports)
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
-        _require_space(ports, request, engine, engine.source_bytes(control, scratch))
+        order = _order(request, folder, scratch)
+        _require_space(ports, request, engine, order, engine.source_bytes(control, scratch))
         taken_at = ports.now()
-        artefact = engine.take(_order(request, folder, scratch), control)
+        artefact = engine.take(order, control)
         for warning in artefact.warnings:
             active.warnings.append(warning)
             ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
@@ -160,13 +161,13 @@ def _order(request: Request, folder: Path, scratch: Path) -> Order:
     )
 
 
-def _require_space(ports: Ports, request: Request, engine: Engine, source_bytes: int) -> None:
+def _require_space(ports: Ports, request: Request, engine: Engine, order: Order, source_bytes: int) -> None:
     """SpaceError before a byte is written; judged by the last snapshot, the first time by the source."""
     last = ports.register.newest_snapshot(
         database=request.database.name, policy=request.policy.name, scope=request.effective_scope
     )
-    needed = int((last.size_bytes if last else source_bytes) * _GROWTH)
-    needed += engine.staging_bytes(request.effective_scope, request.policy.compression, source_bytes)
+    expected = int((last.size_bytes if last else source_bytes) * _GROWTH)
+    needed = expected + engine.staging_bytes(order, source_bytes, expected)
     free = ports.store.free_bytes()
     if free < needed:
         raise SpaceError(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
-from amanat.domain.model import EngineName, Facts, Scope
-from amanat.domain.policy import Compression, PostgresqlSource
+from amanat.domain.model import EngineName, Facts
+from amanat.domain.policy import PostgresqlSource
 from amanat.domain.scope import Selection, select
 from amanat.engines.postgresql import access, catalog, codec, dump, one_pass, parallel
 from amanat.engines.postgresql.archive import archive_version
@@ -46,8 +46,9 @@ class PostgresqlEngine:
         with session(self._target(scratch), control) as asked:
             return catalog.database_bytes(asked)
 
-    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:  # noqa: ARG002 - the port's signature
-        return 0
+    def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:  # noqa: ARG002 - the port's signature
+        """What several readers bring lies beside the archive first."""
+        return artefact_bytes if order.parallel > 1 else 0
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from amanat.domain.errors import StoreError
-from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
-from amanat.domain.policy import Compression, SqliteSource
+from amanat.domain.model import EngineName, Facts, ProofLevel
+from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, Table, named, select
 from amanat.engines.sqlite import packing, subset
 from amanat.engines.sqlite.connection import Access, attended, connect, translating
@@ -63,9 +63,9 @@ class SqliteEngine:
 
         return _persistently(size)
 
-    def staging_bytes(self, scope: Scope, compression: Compression, source_bytes: int) -> int:
+    def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:  # noqa: ARG002 - the port's signature
         """The whole copy that a part is cut from, and the plain one that is compressed."""
-        return source_bytes * ((not scope.is_whole) + packing.is_wanted(compression))
+        return source_bytes * ((not order.scope.is_whole) + packing.is_wanted(order.compression))
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)
