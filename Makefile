@@ -13,7 +13,7 @@ COMPILE = env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND
 TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 libpq5 \
   sqlite3 strace git zstd xfsprogs
 
-.PHONY: run test check unit lock wheel schema reference clean
+.PHONY: run test check unit fuzz roundtrip bench bench-quick bench-peers lock wheel schema reference clean
 
 run: $(ACTIVE)
 	$(BIN)/amanat demo
@@ -31,6 +31,17 @@ check: $(ACTIVE)
 
 unit: $(ACTIVE)
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/property
+
+# longer than a commit can wait: CONTRIBUTING
+MINUTES ?= 60
+CASES ?= 400
+
+fuzz: $(ACTIVE)
+	for target in archive-reader archive-merge archive-roundtrip sqlite-source; do \
+	  nice $(BIN)/python -m tests.fuzz $$target --minutes $(MINUTES) || exit 1; done
+
+roundtrip: $(ACTIVE)
+	AMANAT_ROUNDTRIP_CASES=$(CASES) nice $(BIN)/python -m pytest -q tests/property/test_roundtrip_postgresql.py
 
 lock: $(ACTIVE)
 	$(COMPILE) --extra dev --output-file $(LOCK) pyproject.toml

@@ -1,6 +1,8 @@
 """Tables that an extension made and its users fill: their rows, and only those that the extension asks for, are kept."""
 
 import secrets
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,8 @@ SETTINGS = "SELECT name, value, shipped FROM settings ORDER BY name"
 def extension(postgres_matrix):
     """An extension of that server, for as long as the test lasts."""
     name = f"amanat_test_{secrets.token_hex(4)}"
-    folder = postgres_matrix.bin.parent / "share" / "extension"
+    asked = subprocess.run([postgres_matrix.bin / "pg_config", "--sharedir"], capture_output=True, check=True)
+    folder = Path(asked.stdout.decode().strip()) / "extension"
     files = {folder / f"{name}.control": "default_version = '1'\n", folder / f"{name}--1.sql": MEMBERS}
     for path, text in files.items():
         path.write_text(text)

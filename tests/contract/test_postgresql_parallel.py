@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from amanat.archive import DataState, header, toc
+from amanat.archive.wire import Source
 from amanat.domain.errors import TimeoutExceededError, ToolError
 from amanat.domain.model import Scope
 from amanat.engines.postgresql import PostgresqlProver, parallel
@@ -56,6 +58,14 @@ def dump_of(postgres, dbname):
     return [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
 
+def offsets(path):
+    """Of the data, in the order of the contents."""
+    with path.open("rb") as file:
+        source = Source(file, lambda: None)
+        entries = toc.read(source, header.read(source).version)
+    return [entry.data_offset for entry in entries if entry.data_state is DataState.AT_OFFSET]
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("major", [MAJORS[0], 16, MAJORS[-1]])
 def test_the_archive_is_that_of_one_reader(postgres_workspace, tmp_path, control, major, jobs):
@@ -66,6 +76,7 @@ def test_the_archive_is_that_of_one_reader(postgres_workspace, tmp_path, control
     restore = [postgres.bin / "pg_restore", "--exit-on-error", f"--jobs={jobs}", *postgres.server.where]
     subprocess.run([*restore, "-d", again, artefact.path], check=True, capture_output=True)
     assert dump_of(postgres, again) == dump_of(postgres, database["dbname"])
+    assert offsets(artefact.path) == sorted(offsets(artefact.path))
     assert set(tmp_path.glob("staging/*")) == {artefact.path, *artefact.companions.values()}
     PostgresqlProver(extra_client_folders=(postgres.bin,)).prove_readable(
         artefact.path, artefact.facts, Scope(), control

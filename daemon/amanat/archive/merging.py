@@ -126,9 +126,11 @@ def _renumbered(entry: Entry, number: int, tables: dict[int, Entry]) -> Entry:
 
 
 def _with_rows(contents: tuple[Entry, ...], brought: list[Entry]) -> tuple[Entry, ...]:
-    """Where the rows of the leading archive begin: a serial restore goes by the order of the contents."""
-    after = (Section.DATA, Section.POST_DATA)
-    place = next((at for at, entry in enumerate(contents) if entry.section in after), len(contents))
+    """Behind the rows of the leading archive, as in the file: ``pg_restore --jobs`` takes the size of a table's
+    rows from the distance to those that are next in the contents (``_PrepParallelRestore``).
+    """
+    later = (at for at, entry in enumerate(contents) if entry.section is Section.POST_DATA)
+    place = next(later, len(contents))
     return (*contents[:place], *brought, *contents[place:])
 
 
