@@ -1,15 +1,15 @@
 """Proves an archive readable: decoded from end to end, and holding exactly the tables that its facts name."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from amanat.domain.errors import AmanatError, ProofError, ToolError
 from amanat.domain.model import EngineName, Facts, Scope
 from amanat.engines.postgresql.archive import Contents, archive_version, contents
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client, Places, newest_client
 from amanat.engines.postgresql.dump import GLOBALS_SUFFIX, quoted
+from amanat.engines.postgresql.restore_passes import Pass, passes, schemas
 from amanat.host import process
 from amanat.ports import Control
 
@@ -41,8 +41,8 @@ class PostgresqlProver:
             f'grep "$(sha256sum < {file} | cut -c1-64)" {manifest}  # prints a line if the file is intact',
             *(_restore_roles(file_name) if has_roles else ()),
             "createdb --template=template0 restored",
-            *(_create_schema(str(schema)) for schema in _list(facts, "schemas")),
-            *_restore(f"pg_restore{options}", f"-d restored < {file}", partial=bool(facts.extra.get("partial"))),
+            *map(_create_schema, schemas(facts)),
+            *_restore(f"pg_restore{options}", f"-d restored < {file}", passes(facts)),
         )
 
 
@@ -113,29 +113,19 @@ def _no_oids(key: str) -> ProofError:
     )
 
 
-def _list(facts: Facts, key: str) -> list[Any]:
-    values = facts.extra.get(key, [])
-    return list(values) if isinstance(values, list | tuple) else []
-
-
 def _restore_roles(file_name: str) -> tuple[str, ...]:
     file = shlex.quote(f"{file_name}{GLOBALS_SUFFIX}")
     return ("# an error for a role that exists already does no harm", f"psql -X -d postgres < {file}")
 
 
-def _restore(tool: str, rest: str, *, partial: bool) -> tuple[str, ...]:
-    """A part may lead to what it does not hold: views in pre-data, foreign keys and triggers in post-data.
-
-    Its rows never do, and a table that was not made has none: so the second of three is strict.
-    """
-    if not partial:
-        return (f"{tool} --exit-on-error {rest}",)
+def _restore(tool: str, rest: str, runs: Sequence[Pass]) -> tuple[str, ...]:
+    lines = tuple(" ".join((tool, *run.options, rest)) for run in runs)
+    if len(lines) == 1:
+        return lines
     return (
         "# a part of the database: views, constraints and triggers that lead out of it are reported and left out;",
         "# pg_restore then ends with 1. The line that brings the rows must end with 0",
-        f"{tool} --section=pre-data {rest}",
-        f"{tool} --section=data --exit-on-error {rest}",
-        f"{tool} --section=post-data {rest}",
+        *lines,
     )
 
 

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from amanat.domain.errors import StoreError
+from amanat.domain.errors import SourceError
 from amanat.engines.sqlite import raw
 from amanat.engines.sqlite.connection import Access, connect, unwritable, without_safety
 from amanat.engines.sqlite.glance import is_wal
@@ -60,11 +60,16 @@ def finish(copied: Copied, target: Path, control: Control) -> None:
     """One file that is as long as the database was, in the same journal mode; the caller syncs it."""
     if copied.frames:
         raw.fold(target, copied.frames, control)
-    if target.stat().st_size != copied.size or is_wal(target) != copied.wal:
-        raise StoreError(
-            f"the copy has {target.stat().st_size} bytes, the database had {copied.size}",
-            hint="see whether the store's disk fails",
+    found, expected = (target.stat().st_size, is_wal(target)), (copied.size, copied.wal)
+    if found != expected:
+        raise SourceError(
+            f"the copy has {_form(*found)}, and the database should have {_form(*expected)}",
+            hint="ask the database itself: sqlite3 FILE 'PRAGMA integrity_check'; if it is well, see to the disks",
         )
+
+
+def _form(size: int, wal: bool) -> str:
+    return f"{size} bytes in {'WAL' if wal else 'rollback'} mode"
 
 
 def _back_up(source: OpenSource, target: Path, control: Control) -> None:
