@@ -1,0 +1,144 @@
+"""Restores an archive into an empty database, by the stock pg_restore, as fast as the machine allows.
+
+What it takes beyond ``pg_restore --jobs``: sizes that are right (restore_order.py), sessions that wait for the
+disk once instead of at each commit (restore_settings.py), and whoever looks on knows how far it is
+(restore_watch.py). For where the time goes see documentation/performance.md.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import sql
+
+from amanat.archive import ArchiveError, Entry
+from amanat.domain.errors import IntegrityError, RefusedError
+from amanat.domain.model import Facts
+from amanat.engines.postgresql import catalog, restore_order, restore_settings
+from amanat.engines.postgresql.clients import ENVIRONMENT, Client
+from amanat.engines.postgresql.connection import Session, Target, session
+from amanat.engines.postgresql.restore_failure import Complaints, judged
+from amanat.engines.postgresql.restore_order import Item
+from amanat.engines.postgresql.restore_passes import Pass, passes, schemas
+from amanat.engines.postgresql.restore_watch import Watch
+from amanat.host import process
+from amanat.ports import Control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """``sections``: seconds of pre-data, data and post-data; with jobs ``post-data`` is only what was left when
+    the last rows were in. ``tables``: those whose rows the archive held, and how many; None where nobody counted.
+    ``warnings``: what a part of a database could not bring, each a whole sentence.
+    """
+
+    sections: Mapping[str, float]
+    tables: Mapping[str, int | None]
+    warnings: tuple[str, ...]
+
+
+def restore(
+    client: Client,
+    archive: Path,
+    target: Target,
+    *,
+    facts: Facts,
+    jobs: int,
+    control: Control,
+    owners: bool = True,
+) -> Restored:
+    """Fill ``target``, a database that the caller made, and drops if this fails.
+
+    ``facts``: what was noted when the archive was made. ``owners`` False: everything belongs to the connecting
+    role and nothing is granted, for servers that do not have the roles. Errors: RefusedError if there is a table
+    in the database, SourceError (``transient``), ToolError, IntegrityError if the archive is damaged, StoreError,
+    TimeoutExceededError, InterruptedRunError. After an error nothing that was started still runs.
+    """
+    entries = _entries(archive, control)
+    items = restore_order.items(entries, facts, archive.stat().st_size)
+    with session(target, control) as asked:
+        _prepare(asked, target, schemas(facts))
+        access = restore_settings.access(restore_settings.chosen(asked, jobs), target)
+    with _options(entries, jobs, owners=owners) as options, Watch(items, facts, jobs, target, control) as watch:
+        command = _Command(
+            argv=(
+                client.tool("pg_restore"),
+                "--verbose",
+                "--no-password",
+                f"--dbname={access.conninfo}",
+                *options,
+            ),
+            archive=archive,
+            environment=access.environment,
+            target=target,
+            control=control,
+        )
+        warnings = [said for one in passes(facts) for said in _pass(command, one, watch)]
+        watch.finish()
+    with session(target, control) as asked:
+        restore_settings.make_durable(asked)
+    return Restored(sections=watch.sections(), tables=_tables(items, facts), warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    argv: tuple[str | Path, ...]
+    archive: Path
+    environment: Mapping[str, str]
+    target: Target
+    control: Control
+
+
+def _entries(archive: Path, control: Control) -> tuple[Entry, ...]:
+    try:
+        return restore_order.read(archive, control.check)
+    except ArchiveError as exc:
+        raise IntegrityError(f"{archive.name}: {exc.message}", hint="restore another snapshot") from exc
+
+
+def _prepare(asked: Session, target: Target, names: Sequence[str]) -> None:
+    if there := catalog.read(asked).tables:
+        raise RefusedError(
+            f"{target.label} is not empty: it has {len(there)} tables, such as {there[0].qualified}",
+            hint="restore into a new database, made from template0",
+        )
+    asked.ask("SET default_transaction_read_only = off")  # a role may have it on
+    for name in names:
+        asked.ask(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _options(entries: Sequence[Entry], jobs: int, *, owners: bool) -> Iterator[list[str]]:
+    """Jobs mind what depends on what; without them the archive's own order does."""
+    plain = [] if owners else ["--no-owner", "--no-acl"]
+    if jobs == 1 or not entries:
+        yield [*plain, f"--jobs={jobs}"]
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="amanat-", suffix=".list") as file:
+        file.write(restore_order.use_list(entries))
+        file.flush()
+        yield [*plain, f"--jobs={jobs}", f"--use-list={file.name}"]
+
+
+def _pass(command: _Command, one: Pass, watch: Watch) -> tuple[str, ...]:
+    complaints = Complaints()
+
+    def hear(line: str) -> None:
+        watch.hear(line)
+        complaints.hear(line)
+
+    finished = process.run(
+        [*command.argv, *one.options, command.archive],
+        control=command.control,
+        env={**ENVIRONMENT, **command.environment},
+        on_stderr=hear,
+        on_poll=watch.poll,
+    )
+    return judged(finished, one, complaints.all(), command.target)
+
+
+def _tables(items: Mapping[int, Item], facts: Facts) -> dict[str, int | None]:
+    counted = {table: data.rows for table, data in restore_order.rows_by_table(facts).items()}
+    return {item.table: counted.get(item.table) for item in items.values() if item.table}
