@@ -13,7 +13,12 @@ COMPILE = env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND
 TEST_PACKAGES := prometheus systemd systemd-sysv util-linux passwd iproute2 procps libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2 libpq5 \
   sqlite3 strace git zstd xfsprogs
 
-.PHONY: run test check unit fuzz roundtrip bench bench-quick bench-peers lock wheel schema reference clean
+BENCH_PACKAGES := sqlite3 util-linux libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 libxml2
+# borgmatic has dependencies of its own, so an environment of its own
+PEERS_LOCK := requirements.peers.lock
+PEERS := .cache/bench/peers
+
+.PHONY: run test check unit fuzz roundtrip bench bench-quick bench-peers bench-document lock wheel schema reference clean
 
 run: $(ACTIVE)
 	$(BIN)/amanat demo
@@ -43,9 +48,25 @@ fuzz: $(ACTIVE)
 roundtrip: $(ACTIVE)
 	AMANAT_ROUNDTRIP_CASES=$(CASES) nice $(BIN)/python -m pytest -q tests/property/test_roundtrip_postgresql.py
 
+# documentation/performance.md
+bench bench-quick: $(ACTIVE)
+	tools/system-packages.sh $(BENCH_PACKAGES)
+	$(BIN)/python -m benchmarks run $(if $(filter bench-quick,$@),--quick)
+
+# a peer that cannot be installed is named by the run, with its reason
+bench-peers: $(ACTIVE)
+	tools/system-packages.sh $(BENCH_PACKAGES)
+	-tools/system-packages.sh borgbackup restic pgbackrest zstd
+	-$(MAKE) $(PEERS)/.installed
+	$(BIN)/python -m benchmarks peers
+
+bench-document: $(ACTIVE)
+	$(BIN)/python -m benchmarks document
+
 lock: $(ACTIVE)
 	$(COMPILE) --extra dev --output-file $(LOCK) pyproject.toml
 	$(COMPILE) --constraint $(LOCK) --output-file $(RUNTIME_LOCK) pyproject.toml
+	$(COMPILE) --output-file $(PEERS_LOCK) benchmarks/peers.in
 
 wheel: $(ACTIVE)
 	$(BIN)/python -m build --wheel --no-isolation
@@ -58,6 +79,11 @@ reference: $(ACTIVE)
 
 $(ACTIVE): pyproject.toml $(LOCK) tools/environment.sh
 	tools/environment.sh $(PYTHON)
+	touch $@
+
+$(PEERS)/.installed: $(PEERS_LOCK)
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(PEERS_LOCK)
 	touch $@
 
 clean:

@@ -4,10 +4,9 @@ import json
 import os
 import pty
 import re
-import statistics
+import resource
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -275,12 +274,18 @@ def test_a_hundred_snapshots_are_listed_at_once(tmp_path, capsys):
     fill(Register(amanat.state), 100)
     took = []
     for _ in range(5):
-        before = time.monotonic()
+        before = processor_seconds()
         assert len(amanat.json("list")) == 100
-        took.append(time.monotonic() - before)
+        took.append(processor_seconds() - before)
     with capsys.disabled():
-        sys.stdout.write(f"\namanat list with 100 snapshots: {statistics.median(took):.3f} s\n")
-    assert min(took) < 1.0  # what else the machine does only adds
+        sys.stdout.write(f"\namanat list with 100 snapshots: {min(took):.3f} s of a processor\n")
+    assert min(took) < 0.6  # the budget is 0.4 s on a quiet machine
+
+
+def processor_seconds():
+    """Of all commands that have ended: what else the machine does hardly counts."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def fill(register, count):

@@ -90,9 +90,17 @@ def test_who_reads_only_the_first_line_has_what_he_wanted(amanat, args):
         assert listing.wait(20) == 0
 
 
+def test_the_log_does_without_rich_and_leaves_it_to_others():
+    shown = (
+        "import amanat.observability.logs, sys; print('rich' in sys.modules); import rich.console; print('there')"
+    )
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "there"]
+
+
 @pytest.mark.slow
-def test_an_idle_daemon_sleeps(tmp_path):
-    """Budget: 0.2 % of a processor; counted as wake-ups, which do not depend on how fast it is."""
+def test_an_idle_daemon_sleeps_and_is_small(tmp_path):
+    """Budgets: 0.2 % of a processor, counted as wake-ups, which do not depend on how fast it is; and 70 MB."""
     amanat = staged(tmp_path)
     with amanat.daemon() as daemon:
         daemon.wait_for("its first run", lambda: amanat.query("SELECT 1 FROM runs WHERE stage = 'prune'"))
@@ -100,6 +108,13 @@ def test_an_idle_daemon_sleeps(tmp_path):
         before = wake_ups(daemon.pid)
         time.sleep(SECONDS)
         assert (wake_ups(daemon.pid) - before) / SECONDS < WAKE_UPS_A_SECOND
+        assert daemon.get("/metrics")[0] == 200
+        assert resident_bytes(daemon.pid) < 70_000_000
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0])
 
 
 def wake_ups(pid: int) -> int:
