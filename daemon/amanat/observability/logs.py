@@ -1,16 +1,29 @@
 """Log lines: events by name, on stderr; console for people, JSON under systemd; secrets redacted."""
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
-
-import structlog
 
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome
 from amanat.observability.redaction import redact
+
+
+@contextlib.contextmanager
+def _without(package: str) -> Iterator[None]:
+    """As if it were not installed."""
+    hidden = {} if package in sys.modules else {package: None}
+    sys.modules.update(hidden)  # type: ignore[arg-type]  # None is how Python marks what cannot be imported
+    yield
+    for name in hidden:
+        del sys.modules[name]
+
+
+with _without("rich"):  # structlog would take it along, for traces in colour: 4 MB of a daemon that shows none
+    import structlog
 
 _LEVELS = {
     Event.RUN_RETRIED: "warning",

@@ -3,10 +3,11 @@
 import typer
 
 from amanat.faces.cli import output, session
+from amanat.faces.cli.grouped import Grouped
 
 
 def add_to(cli: typer.Typer) -> None:
-    group = typer.Typer(help="Check the policy file, or print its JSON schema.", no_args_is_help=True)
+    group = typer.Typer(cls=Grouped, help="Check the policy file, or print its JSON schema.")
     group.command()(check)
     group.command()(schema)
     cli.add_typer(group, name="config", rich_help_panel="Service")

@@ -4,46 +4,22 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
-from amanat.faces.cli import configuration, demo, output, overview, retention, service, session, snapshots
+from amanat.faces.cli import configuration, demo, overview, retention, service, session, snapshots
+from amanat.faces.cli.grouped import Grouped
 
 _PLACES = ("--policies", "--store", "--state")
-
-
-class Grouped(typer.core.TyperGroup):
-    """Help with commands by panel, as plain text: drawing it with rich would take as long as all the rest."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Who reads no further has what he wanted, and that is no failure."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            if output.is_read():
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(ExitCode.DONE) from None
-
-    def format_commands(self, _ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            panel = getattr(command, "rich_help_panel", None) or "Commands"
-            first_sentence = (command.help or "").partition("\n\n")[0]
-            panels.setdefault(panel, []).append((name, first_sentence))
-        for panel, commands in panels.items():
-            with formatter.section(panel):
-                formatter.write_dl(commands)
 
 
 cli = typer.Typer(
     name="amanat",
     help="Keeps SQLite and PostgreSQL databases restorable, and proves it.",
     epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 failed, 4 refused, 5 not found, 6 busy, 7 integrity.",
-    no_args_is_help=True,
     cls=Grouped,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

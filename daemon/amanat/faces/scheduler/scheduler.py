@@ -17,7 +17,7 @@ from amanat.domain.policy import Configuration, Database, Policy
 from amanat.domain.schedule import previous_instant
 from amanat.faces.scheduler.loop import Loop
 from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
-from amanat.host import clock
+from amanat.host import clock, memory
 from amanat.services import due
 
 _LOOK = "look for losses"
@@ -134,6 +134,7 @@ class Scheduler:
         try:
             yield
         finally:
+            memory.give_back()
             with self._idle:
                 self._active -= 1
                 self._idle.notify_all()
