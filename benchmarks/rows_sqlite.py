@@ -11,6 +11,7 @@ STORED = "amanat, proof stored"
 READABLE = "amanat, proof readable"
 COPY = "cp and fsync"
 BACKUP = "sqlite3 .backup"
+_COMPARED = "cp, fsync, sha256sum of both"
 _COMMAND = "the command `amanat snapshot` (stored)"
 
 
@@ -39,10 +40,19 @@ class Subject:
         return self.scene.by_daemon(self.name)
 
     def told_of(self) -> dict[str, Go]:
-        return {_COMMAND: lambda: self.scene.command("snapshot", self.name, "--policy=stored")}
+        return {
+            _COMPARED: self._compared,
+            _COMMAND: lambda: self.scene.command("snapshot", self.name, "--policy=stored"),
+        }
 
     def _copy(self) -> Sample:
         return self._made("sh", "-c", 'cp "$0" "$1" && sync "$1"', self.path)
+
+    def _compared(self) -> Sample:
+        """What ``stored`` means, by stock tools: the copy's hash is of what the disk gives, not the cache
+        (coreutils manual, dd, ``nocache``)."""
+        forget = 'dd of="$1" oflag=nocache conv=notrunc,fdatasync count=0 status=none'
+        return self._made("sh", "-c", f'cp "$0" "$1" && {forget} && sha256sum "$0" "$1"', self.path)
 
     def _backup(self) -> Sample:
         """SQLite syncs what it wrote by itself (https://sqlite.org/pragma.html#pragma_synchronous)."""
