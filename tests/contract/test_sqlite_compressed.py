@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import struct
@@ -233,3 +234,26 @@ def test_the_recipe_restores_over_a_database_in_use_yesterday(packed, tmp_path):
         assert restored.execute("SELECT count(*) FROM notes").fetchone() == (20_000,)
     assert target.stat().st_mode & 0o777 == 0o640
     assert {path.name.split(".before")[0] for path in tmp_path.glob("app.sqlite*")} == {"app.sqlite"}
+
+
+@pytest.mark.parametrize("way", ["without zstd", "damaged"])
+def test_a_recipe_that_cannot_unpack_leaves_the_database_where_it_is(packed, tmp_path, way):
+    """Also when its lines are run without looking at any: sqlite3 would find a file that is missing well."""
+    target = build(tmp_path / "app.sqlite", "CREATE TABLE old (a);")
+    before = target.read_bytes()
+    target.with_name("app.sqlite.new").write_bytes(before)
+    env = dict(os.environ)
+    if way == "damaged":
+        packed.path.write_bytes(packed.path.read_bytes()[:-5000])
+    else:
+        (tools := tmp_path / "tools").mkdir()
+        for tool in ("sqlite3", "sha256sum", "cut", "grep", "date", "mv", "rm", "chown", "chmod", "sh"):
+            (tools / tool).symlink_to(str(shutil.which(tool)))
+        env["PATH"] = str(tools)
+    lines = [f"target='{target}'", *SqliteProver().recipe(packed.path.name, packed.facts)[1:]]
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], cwd=packed.path.parent, env=env, capture_output=True, check=False
+    )
+    assert b"ok" not in done.stdout.split()
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob("app*")) == ["app.sqlite"]

@@ -41,28 +41,31 @@ class SqliteProver:
         file, manifest = shlex.quote(file_name), shlex.quote(f"{file_name}.manifest.json")
         aside = 'test ! -e "$target$end" || mv "$target$end" "$before$end"'
         rights = 'for same in chown chmod; do $same --reference="$before" "$target"; done'
-        unpack, check, place = _lines(file_name)
+        unpack, ready, checked, place = _lines(file_name)
         return (
             "target=/path/to/the/application/database.sqlite  # write the real path here",
             f"sha256sum < {file} | cut -c -64 | grep -F -f - -- {manifest}  # must find the hash",
             *unpack,
-            f"sqlite3 {check} 'PRAGMA quick_check'  # must print: ok",
+            f"{ready}sqlite3 {checked} 'PRAGMA quick_check'  # must print: ok",
             "# stop the application: nothing may have the database open from here on",
             'before="$target.before-$(date +%Y%m%dT%H%M%S)"',
-            f'for end in "" -wal -shm -journal; do {aside}; done',
+            f'{ready}for end in "" -wal -shm -journal; do {aside}; done',
             place,
             f'if test -e "$before"; then {rights}; fi',
             "# start the application",
         )
 
 
-def _lines(file_name: str) -> tuple[tuple[str, ...], str, str]:
-    """How to make a plain file of it, where that can be checked, and how it gets into place."""
+def _lines(file_name: str) -> tuple[tuple[str, ...], str, str, str]:
+    """How to make a plain file of it, the condition that it is there (sqlite3 would make an empty one, and find
+    that well), where it can be checked, and how it gets into place.
+    """
     if file_name.endswith(packing.SUFFIX):
         unpack = f'zstd --quiet --decompress -o "$target.new" -- {shlex.quote(file_name)}'
-        return (unpack,), '"$target.new"', 'mv -- "$target.new" "$target"'
+        unpacked = f'rm -f -- "$target.new"; {unpack} || rm -f -- "$target.new"  # needs zstd'
+        return (unpacked,), 'test -s "$target.new" && ', '"$target.new"', 'mv -- "$target.new" "$target"'
     uri = shlex.quote(f"file:{quote(file_name)}?immutable=1")
-    return (), uri, f'cp -- {shlex.quote(file_name)} "$target"'
+    return (), "", uri, f'cp -- {shlex.quote(file_name)} "$target"'
 
 
 @contextlib.contextmanager
