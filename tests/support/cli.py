@@ -216,8 +216,16 @@ class Daemon(Background):
 
     def reload(self) -> None:
         """SIGHUP, and wait until it has been dealt with, well or badly."""
+        self._forget_notifications()
         self.signal(signal.SIGHUP)
         self.wait_ready()
+
+    def _forget_notifications(self) -> None:
+        """Signs of life fill the socket, which keeps a few (unix(7), max_dgram_qlen)."""
+        self._notifications.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._notifications.recv(4096)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body."""

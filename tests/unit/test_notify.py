@@ -29,6 +29,14 @@ def notifier(receiver: socket.socket) -> Notifier:
     return Notifier.from_environment({"NOTIFY_SOCKET": receiver.getsockname()})
 
 
+def test_whoever_does_not_read_holds_up_nothing(receiver: socket.socket) -> None:
+    """The scheduler's own loop gives the signs of life; a socket keeps a few unread ones."""
+    client = notifier(receiver)
+    for _ in range(1000):
+        client.watchdog()
+    assert receiver.recv(4096) == b"WATCHDOG=1"
+
+
 def test_each_state_arrives_as_one_datagram(receiver: socket.socket) -> None:
     client = notifier(receiver)
     client.ready("3 policies")

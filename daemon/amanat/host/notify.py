@@ -53,6 +53,8 @@ class Notifier:
         message = "\n".join(f"{key}={' '.join(value.split())}" for key, value in fields.items())
         try:
             _send_datagram(self.address, message.encode())
+        except BlockingIOError:
+            return  # systemd does not read, and the work must not wait for it
         except OSError as exc:
             raise AmanatError(
                 f"systemd's notify socket {self.address} cannot be reached: {exc.strerror}",
@@ -64,7 +66,7 @@ def _send_datagram(address: str, message: bytes) -> None:
     # "@name" is how systemd writes an abstract socket, whose real name begins with NUL (unix(7))
     target = f"\0{address[1:]}" if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.sendto(message, target)
+        sender.sendto(message, socket.MSG_DONTWAIT, target)
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:

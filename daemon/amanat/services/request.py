@@ -44,7 +44,7 @@ def require_usable(request: Request) -> None:
     """
     if request.scope and request.policy.name != MANUAL_POLICY:
         raise ConfigurationError(
-            f"chosen tables cannot go under policy {request.policy.name}, which says its scope itself",
+            f"chosen tables cannot go under policy {request.policy.name}, whose snapshots are all of one scope",
             hint="leave out the policy: it is then a manual snapshot",
         )
     naming.check_name(request.name)

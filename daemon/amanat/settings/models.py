@@ -214,7 +214,9 @@ class PolicyModel(Strict):
         default_factory=CompressionModel, description="How snapshots are compressed."
     )
     parallel: Annotated[int, Field(ge=1, le=16)] = Field(
-        default=1, description="Connections that read a PostgreSQL database at once."
+        default=1,
+        description="Connections that read the rows of a PostgreSQL database at once, beside two that ask; tables"
+        " of less than 8 MiB are not worth one.",
     )
     globals_: bool = Field(
         default=True, alias="globals", description="Whether a PostgreSQL snapshot carries the server's roles."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from amanat.domain.errors import SourceError, YieldedError
 
-YIELD_HINT = "it is tried again after the policy's retry.backoff; take snapshots when nobody migrates"
+YIELD_HINT = "it is tried again for as long as the policy's timeout allows; take snapshots when nobody migrates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,8 @@ _SYMPTOMS = (
     ),
     Symptom(
         pattern="too many (clients|connections)|remaining connection slots",
-        hint="raise the server's max_connections, or try again when fewer are connected",
+        hint="raise the server's max_connections or the role's CONNECTION LIMIT, lower the policy's `parallel`, "
+        "or try again when fewer are connected",
         transient=True,
         states=("53300",),
     ),

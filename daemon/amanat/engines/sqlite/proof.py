@@ -84,9 +84,10 @@ def _examine(connection: sqlite3.Connection, name: str, size: int, facts: Facts)
     pages = _checked_size(connection, name, size)
     # A row that breaks a CHECK is the application's own; it must not cost the application its backups.
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    findings = [text for (text,) in connection.execute("PRAGMA quick_check")]
+    findings = [line for (text,) in connection.execute("PRAGMA quick_check") for line in text.splitlines()]
     if findings != ["ok"]:
-        raise _failed(name, f"quick_check: {'; '.join(findings[:_SHOWN])}")
+        more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+        raise _failed(name, f"quick_check: {'; '.join(findings[:_SHOWN])}{more}")
     _check_tables(connection, name, facts)
     if pages != (expected := facts.extra.get("page_count", pages)):
         raise _failed(name, f"it has {pages} pages, at snapshot time there were {expected}")
