@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tests.fuzz.damage import flipped, truncated
 from tests.support.archive_judge import Span, judged
 
 _LENGTHS = (0, 1, -1, -2, 2**31 - 1, 2**31, -(2**31), 2**32 - 1, 2**24, 2**24 + 1, 2**16, 255, 256)
@@ -145,17 +146,6 @@ def _whole(random: Random, chosen: Seed, _: Sequence[Seed]) -> bytes:
     return chosen.data
 
 
-def _flipped(random: Random, data: bytes) -> bytes:
-    changed = bytearray(data or b"\0")
-    for _ in range(random.choice((1, 1, 2, 8))):
-        changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
-    return bytes(changed)
-
-
-def _truncated(random: Random, data: bytes) -> bytes:
-    return data[: random.randrange(len(data) + 1)]
-
-
 def _overwritten(random: Random, data: bytes) -> bytes:
     at = random.randrange(len(data) + 1)
     by = random.choice((random.randbytes(random.randrange(9)), random.choice(_INTERESTING)))
@@ -180,4 +170,4 @@ _KNOWING: Sequence[Callable[[Random, Seed, Sequence[Seed]], bytes]] = (
     _spliced,
     _whole,
 )
-_BLIND: Sequence[Callable[[Random, bytes], bytes]] = (_flipped, _truncated, _overwritten, _appended)
+_BLIND: Sequence[Callable[[Random, bytes], bytes]] = (flipped, truncated, _overwritten, _appended)

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.fuzz.damage import flipped, truncated
 from tests.fuzz.sqlite_corpus import Files
 
 _WAL_HEADER, _FRAME_HEADER = 32, 24
@@ -141,7 +142,7 @@ def _frames_cut(random: Random, data: bytes) -> bytes:
 
 
 def _frame_content(random: Random, data: bytes) -> bytes:
-    return _maybe_checksummed(random, _flipped(random, data))
+    return _maybe_checksummed(random, flipped(random, data))
 
 
 def _maybe_checksummed(random: Random, data: bytes) -> bytes:
@@ -149,17 +150,6 @@ def _maybe_checksummed(random: Random, data: bytes) -> bytes:
 
 
 # anything
-
-
-def _flipped(random: Random, data: bytes) -> bytes:
-    changed = bytearray(data or b"\0")
-    for _ in range(random.choice((1, 1, 2, 8))):
-        changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
-    return bytes(changed)
-
-
-def _truncated(random: Random, data: bytes) -> bytes:
-    return data[: random.randrange(len(data) + 1)]
 
 
 def _overwritten(random: Random, data: bytes) -> bytes:
@@ -173,4 +163,4 @@ def _gone(_: Random, __: bytes) -> bytes:
 _Mutations = Sequence[Callable[[Random, bytes], bytes]]
 _MAIN: _Mutations = (_header_field, _page_header, _page_header, _pages_swapped, _whole_pages_cut, _longer)
 _WAL: _Mutations = (_wal_field, _frame_field, _frames_moved, _frames_cut, _frame_content, _frame_content)
-_BLIND: _Mutations = (_flipped, _truncated, _overwritten, _gone)
+_BLIND: _Mutations = (flipped, truncated, _overwritten, _gone)

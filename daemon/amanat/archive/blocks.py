@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from isal import isal_zlib
 
@@ -29,10 +29,8 @@ class Blocks:
         self.crc32 = 0
         self.end = start
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Whatever is still under way is given up."""
         self._conveyor.close()
 
     def begin_block(self, entry: Entry) -> None:

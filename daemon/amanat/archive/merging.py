@@ -67,7 +67,7 @@ def merge(
             together([leading.all, *(part.passing.all for part in parts)])
         finally:
             for part in parts:
-                part.blocks.__exit__()
+                part.blocks.close()
         for part in parts:
             _append(part, writer.blocks, check)
         written = writer.finish(check)

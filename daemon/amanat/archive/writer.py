@@ -48,7 +48,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.blocks.__exit__()
+        self.blocks.close()
 
     def finish(self, check: Callable[[], None]) -> Written:
         """ArchiveError when the file does not read back as it was written."""

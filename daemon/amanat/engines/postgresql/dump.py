@@ -4,12 +4,14 @@ With ``--table`` pg_dump takes the tables, their indexes, triggers, constraints 
 the types, functions and schemas they need (manual, pg_dump, ``--table``, Notes).
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amanat.archive import ArchiveError
 from amanat.domain.errors import AmanatError, SpaceError, StoreError, ToolError
 from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
@@ -93,6 +95,19 @@ def dump(command: Command, file: Path, control: Control) -> None:
     )
     require_success(finished, command.target)
     tell()
+
+
+@contextlib.contextmanager
+def streamed(command: Command, control: Control) -> Iterator[process.Stream]:
+    """The archive, uncompressed, as pg_dump writes it; on leaving it must have ended well."""
+    with process.streaming([*command.argv, "--compress=0"], control=control, env=ENVIRONMENT) as output:
+        try:
+            yield output
+        except ArchiveError:
+            if output.at_end:  # then it is pg_dump that knows why
+                require_success(output.finish(), command.target)
+            raise
+        require_success(output.finish(), command.target)
 
 
 def dump_globals(client: Client, file: Path, target: Target, dbname: str, control: Control) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amanat import archive
-from amanat.archive import Archive, ArchiveError, Codec, UnknownArchiveError
+from amanat.archive import Archive, Codec, UnknownArchiveError
 from amanat.engines.postgresql import dump, parallel
-from amanat.engines.postgresql.clients import ENVIRONMENT
 from amanat.engines.postgresql.dump import Command
-from amanat.host import files, process
+from amanat.host import files
 from amanat.ports import Control, Progress
 
 _MOST_THREADS = 4
@@ -46,24 +45,16 @@ def take(command: Command, shared: Sequence[Command], file: Path, codec: Codec, 
 
 
 def _rewritten(command: Command, file: Path, codec: Codec, control: Control) -> Archive:
-    with process.streaming([*command.argv, "--compress=0"], control=control, env=ENVIRONMENT) as output:
-        try:
-            written = _written(output, file, codec, control)
-        except ArchiveError:
-            if output.at_end:  # then it is pg_dump that knows why
-                dump.require_success(output.finish(), command.target)
-            raise
-        dump.require_success(output.finish(), command.target)
-    return written
-
-
-def _written(source: archive.Readable, file: Path, codec: Codec, control: Control) -> Archive:
     def tell(progress: archive.Progress) -> None:
         control.progress(Progress(bytes_done=progress.bytes_done, table=archive.printable(progress.entry.name)))
 
-    with files.explained(f"dump file {file}"), files.created(file) as target:
+    with (
+        dump.streamed(command, control) as output,
+        files.explained(f"dump file {file}"),
+        files.created(file) as target,
+    ):
         return archive.rewrite(
-            source, target, codec=codec, threads=_threads(1), check=control.check, on_progress=tell
+            output, target, codec=codec, threads=_threads(1), check=control.check, on_progress=tell
         )
 
 

@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from amanat import archive
-from amanat.archive import Archive, ArchiveError, Codec
+from amanat.archive import Archive, Codec
 from amanat.domain.scope import Table
-from amanat.engines.postgresql.clients import ENVIRONMENT
-from amanat.engines.postgresql.dump import Command, naming, require_success
+from amanat.engines.postgresql.dump import Command, naming, streamed
 from amanat.host import files, process
 from amanat.ports import Control, Progress
 
@@ -52,23 +51,8 @@ def read(commands: Sequence[Command], file: Path, codec: Codec, threads: int, co
     """Run them at once; ``threads``: to compress with, for each. Writes ``file``, and nothing else stays."""
     joint = _Joint(control)
     with contextlib.ExitStack() as stack:
-        outputs = [stack.enter_context(_started(command, joint)) for command in commands]
-        try:
-            written = _merged(outputs, file, codec, threads, joint)
-        except ArchiveError:
-            _require_success([pair for pair in zip(commands, outputs, strict=True) if pair[1].at_end])
-            raise
-        _require_success(list(zip(commands, outputs, strict=True)))
-    return written
-
-
-def _started(command: Command, control: Control) -> contextlib.AbstractContextManager[process.Stream]:
-    return process.streaming([*command.argv, "--compress=0"], control=control, env=ENVIRONMENT)
-
-
-def _require_success(ran: Sequence[tuple[Command, process.Stream]]) -> None:
-    for command, output in ran:
-        require_success(output.finish(), command.target)
+        outputs = [stack.enter_context(streamed(command, joint)) for command in commands]
+        return _merged(outputs, file, codec, threads, joint)
 
 
 def _merged(outputs: Sequence[process.Stream], file: Path, codec: Codec, threads: int, joint: "_Joint") -> Archive:
