@@ -13,14 +13,14 @@ from tests.support.postgres_server import Server
 
 STORED = "amanat, proof stored"
 PARALLEL = "amanat, proof stored, parallel: 2"
-LIGHTEST = "amanat, proof stored, gzip level 1"
+TIGHTER = "amanat, proof stored, gzip level 2"
 READABLE = "amanat, proof readable"
 COMMAND = "the command `amanat snapshot` (stored)"
 STOCK = "pg_dump -Fc"
 LIMIT = "pg_dump -Fc -Z0 > /dev/null"
 POLICIES = scene.POLICIES | {
     "parallel": f"{scene.POLICIES['stored']}, parallel: 2",
-    "lightest": f"{scene.POLICIES['stored']}, compression: {{codec: gzip, level: 1}}",
+    "tighter": f"{scene.POLICIES['stored']}, compression: {{codec: gzip, level: 2}}",
 }
 _RESTORED = "amanat's restore"
 _PLAIN = "pg_restore"
@@ -49,7 +49,7 @@ class Subject:
     def told_of(self) -> dict[str, Go]:
         return {
             PARALLEL: lambda: self.scene.take(self.runner, self.dbname, "parallel"),
-            LIGHTEST: lambda: self.scene.take(self.runner, self.dbname, "lightest"),
+            TIGHTER: lambda: self.scene.take(self.runner, self.dbname, "tighter"),
             READABLE: lambda: self.scene.take(self.runner, self.dbname, "readable"),
             COMMAND: lambda: self.scene.command("snapshot", self.dbname, "--policy=stored"),
         }

@@ -1,7 +1,7 @@
 """What the codec writes restores with the stock pg_restore of every major, whichever way it is asked."""
 
-import hashlib
 import subprocess
+import zlib
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_rows_are_counted(postgres_matrix, awkward, tmp_path):
 def test_the_file_is_what_was_reported(postgres_matrix, awkward, tmp_path):
     target = tmp_path / "a.dump"
     archive = archives.rewritten(archives.dump(postgres_matrix, awkward), target)
-    assert archive.sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert archive.crc32 == zlib.crc32(target.read_bytes())
     assert archive.bytes == target.stat().st_size
     for entry in archive.contents:
         if entry.has_data:

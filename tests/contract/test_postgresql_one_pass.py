@@ -12,11 +12,13 @@ from datetime import timedelta
 
 import pytest
 
+from amanat import archive
 from amanat.archive import Algorithm, header
 from amanat.archive.wire import Source
 from amanat.domain.errors import (
     AmanatError,
     ConfigurationError,
+    IntegrityError,
     InterruptedRunError,
     TimeoutExceededError,
     ToolError,
@@ -166,6 +168,22 @@ def test_what_the_codec_does_not_know_pg_dump_writes_by_itself(
     assert restored_rows(postgres, artefact) == COUNTED
     prover = PostgresqlProver(extra_client_folders=(postgres.bin,))
     prover.prove_readable(artefact.path, artefact.facts, Scope(), control)
+
+
+def test_an_archive_that_is_not_what_was_compressed_is_found(postgres, tmp_path, control, monkeypatch):
+    real = archive.rewrite
+
+    def spoilt(source, target, **options):
+        written = real(source, target, **options)
+        target.seek(-7, os.SEEK_END)
+        byte = target.read(1)[0]
+        target.seek(-7, os.SEEK_END)
+        target.write(bytes([byte ^ 1]))
+        return written
+
+    monkeypatch.setattr(archive, "rewrite", spoilt)
+    with pytest.raises(IntegrityError, match="does not read back as it was written"):
+        take(postgres, postgres.database(sql=TABLES), tmp_path, control)
 
 
 def test_an_unknown_block_in_mid_stream_falls_back_too(postgres, tmp_path, control):

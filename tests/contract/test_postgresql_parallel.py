@@ -1,10 +1,12 @@
 """Several readers of one snapshot leave one archive, as good as that of one."""
 
+import contextlib
 import subprocess
 import threading
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from amanat.archive import DataState, header, toc
@@ -173,3 +175,52 @@ def test_the_space_it_needs_meanwhile_is_told(postgres, tmp_path):
     engine = engine_for(postgres, postgres.server.conninfo("postgres"))
     orders = [Order(folder=tmp_path, scratch=tmp_path, parallel=count) for count in (1, 2)]
     assert [engine.staging_bytes(order, 100, 30) for order in orders] == [0, 30]
+
+
+@pytest.fixture
+def limited(postgres):
+    """A database, and a role that may read it; a function lets each have so many connections."""
+    database = postgres.database(sql=SQL)
+    role = postgres.role()
+    postgres.psql(f"ALTER DATABASE {database['dbname']} OWNER TO {role}; GRANT pg_read_all_data TO {role}")
+    postgres.psql(f"ALTER ROLE {role} SET lo_compat_privileges = on")
+
+    def engine(limit_of, limit):
+        name = role if limit_of == "ROLE" else database["dbname"]
+        postgres.psql(f"ALTER {limit_of} {name} CONNECTION LIMIT {limit}")
+        return engine_for(postgres, {**database, "user": role})
+
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("limit_of", "said"),
+    [("ROLE", "the role's CONNECTION LIMIT"), ("DATABASE", "the database's CONNECTION LIMIT")],
+)
+@pytest.mark.parametrize(
+    ("limit", "readers"), [(3, "1 connection"), (4, "2 connections"), (5, None)], ids=["one", "two", "enough"]
+)
+def test_it_reads_over_as_many_connections_as_there_are(
+    postgres, limited, tmp_path, control, limit_of, said, limit, readers
+):
+    order = make_order(tmp_path, globals=False, parallel=3, yield_after=timedelta(seconds=5))
+    artefact = limited(limit_of, limit).take(order, control)
+    shown = [f"{readers} instead of 3" in text and said in text for text in artefact.warnings]
+    assert shown == ([True] if readers else [])
+    assert restored_rows(postgres, artefact)["answers"] == 9000
+
+
+def test_other_sessions_on_the_server_are_counted(postgres, limited, tmp_path, control):
+    """Of 40, 3 are reserved for superusers; what these take of the others, a plain role can count too."""
+    engine = limited("ROLE", -1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(34):
+            stack.enter_context(psycopg.connect(**postgres.server.conninfo("postgres")))
+        artefact = engine.take(make_order(tmp_path, parallel=3), control)
+    assert [text for text in artefact.warnings if "2 connections" in text and "max_connections" in text]
+    assert restored_rows(postgres, artefact)["answers"] == 9000
+
+
+def test_nothing_is_said_where_fewer_were_enough_anyway(limited, tmp_path, control, monkeypatch):
+    monkeypatch.setattr(parallel, "_WORTH_A_CONNECTION", 2**30)
+    assert not limited("ROLE", 2).take(make_order(tmp_path, globals=False, parallel=3), control).warnings

@@ -1,16 +1,18 @@
 """From request to committed snapshot: the order of a run, its retries, and what a failure leaves."""
 
+import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from amanat.domain.errors import BusyError, ConfigurationError, IntegrityError, SourceError, SpaceError
+from amanat.domain.errors import BusyError, ConfigurationError, IntegrityError, ProofError, SourceError, SpaceError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, ProofLevel, Scope, SnapshotState, Stage
 from amanat.domain.policy import MANUAL, Retry
-from amanat.host.sealing import Seal, Sealing
+from amanat.engines.sqlite.proof import SqliteProver
 from amanat.services import find
 from tests.support.workshop import T0, workshop
 
@@ -95,11 +97,43 @@ def test_a_failure_leaves_no_file_and_harms_no_older_snapshot(workshop):
 
 
 def test_a_proof_that_fails_commits_nothing(workshop, monkeypatch):
-    monkeypatch.setattr(Sealing, "seal", lambda *_: Seal(sha256="0" * 64, read_back="1" * 64))
+    """The disk gives other bytes back than were written."""
+    real = os.posix_fadvise
+
+    def forget(descriptor, start, length, advice):
+        real(descriptor, start, length, advice)
+        Path(f"/proc/self/fd/{descriptor}").resolve().write_bytes(bytes(length))
+
+    monkeypatch.setattr(os, "posix_fadvise", forget)
     with pytest.raises(IntegrityError, match="not what was written"):
         workshop.take()
     assert workshop.files() == []
     assert runs(workshop)[0].code == "integrity"
+
+
+@pytest.mark.parametrize("level", [ProofLevel.STORED, ProofLevel.READABLE])
+def test_an_artefact_is_examined_once_and_only_if_that_was_asked_for(workshop, monkeypatch, level):
+    examined = []
+    real = SqliteProver.prove_readable
+
+    def look(self, artefact, *rest):
+        examined.append(artefact.name)
+        real(self, artefact, *rest)
+
+    monkeypatch.setattr(SqliteProver, "prove_readable", look)
+    workshop.take(policy=replace(workshop.policy, proof=level))
+    assert len(examined) == (level is ProofLevel.READABLE)
+
+
+def test_what_is_found_while_the_disk_is_read_fails_the_proof(workshop, monkeypatch):
+    def fail(*_):
+        raise ProofError("the artefact is not a readable database", hint="take a new snapshot")
+
+    monkeypatch.setattr(SqliteProver, "prove_readable", fail)
+    with pytest.raises(ProofError):
+        workshop.take()
+    assert workshop.files() == []
+    assert runs(workshop)[0].code == "proof"
 
 
 def test_too_little_space_is_refused_before_a_byte_is_written(workshop, monkeypatch):

@@ -1,13 +1,14 @@
-"""What is hashed as written, synced and read back is the whole file, at any length and any pace."""
+"""What is synced, read back, compared and hashed is the whole file, at any length and any pace."""
 
 import hashlib
 import os
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
 
-from amanat.domain.errors import InterruptedRunError, StoreError
+from amanat.domain.errors import IntegrityError, InterruptedRunError, StoreError
 from amanat.host import sealing
 from amanat.host.control import RunControl
 from amanat.host.sealing import Sealing
@@ -26,12 +27,12 @@ def file(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("size", [0, 1, STRETCH - 1, STRETCH, STRETCH + 1, 7 * STRETCH, 9 * STRETCH + 77])
-def test_both_hashes_are_those_of_the_file(file, size):
+def test_the_hash_is_that_of_the_file(file, size):
     content = os.urandom(size)
     file.write_bytes(content)
     with Sealing(file) as sealed:
-        seal = sealed.seal(RunControl())
-    assert seal.sha256 == seal.read_back == hashlib.sha256(content).hexdigest()
+        found = sealed.seal(RunControl())
+    assert (found.sha256, found.crc32) == (hashlib.sha256(content).hexdigest(), zlib.crc32(content))
 
 
 @pytest.mark.parametrize("pace", [1000, STRETCH, 3 * STRETCH + 5])
@@ -41,8 +42,30 @@ def test_it_follows_a_file_that_grows(file, pace):
         for start in range(0, len(content), pace):
             growing.write(content[start : start + pace])
             sealed.advance(growing.tell())
-        seal = sealed.seal(RunControl())
-    assert seal.sha256 == seal.read_back == hashlib.sha256(content).hexdigest()
+        found = sealed.seal(RunControl())
+    assert (found.sha256, found.crc32) == (hashlib.sha256(content).hexdigest(), zlib.crc32(content))
+
+
+@pytest.mark.parametrize("stretches", [0, 1, 4])
+def test_what_is_written_once_more_is_synced_and_read_once_more(file, monkeypatch, stretches):
+    """The last sync comes after the front was written anew, and nothing is read back before."""
+    order = []
+    real_sync, real_advise = os.fdatasync, os.posix_fadvise
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (real_sync(descriptor), order.append("synced")))
+    monkeypatch.setattr(os, "posix_fadvise", lambda *of: (real_advise(*of), order.append("read")))
+    content = os.urandom(stretches * STRETCH + 9)
+    with file.open("w+b", buffering=0) as growing, Sealing(file, revised=True) as sealed:
+        growing.write(bytes(9) + content[9:])
+        sealed.follow()
+        while stretches and "synced" not in order:
+            pass
+        growing.seek(0)
+        growing.write(content[:9])
+        order.append("revised")
+        found = sealed.seal(RunControl())
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
+    after = order[order.index("revised") + 1 :]
+    assert "read" not in order[: order.index("revised")] and after[0] == "synced"
 
 
 def test_no_byte_is_read_back_before_a_sync_that_came_after_its_writing(file, monkeypatch):
@@ -67,21 +90,22 @@ def test_no_byte_is_read_back_before_a_sync_that_came_after_its_writing(file, mo
     assert asked == [(what, n * STRETCH, STRETCH) for n in range(3) for what in ("forget", "ask")]
 
 
-def test_what_the_disk_changed_is_seen(file, monkeypatch):
-    file.write_bytes(bytes(2 * STRETCH))
+@pytest.mark.parametrize("at", [0, STRETCH - 1, STRETCH, 5 * STRETCH + 7])
+def test_one_bit_that_the_disk_changed_is_seen(file, monkeypatch, at):
+    """As if the device had it: the file changes once the cache was told to forget it."""
+    file.write_bytes(bytes(5 * STRETCH + 8))
     real_advise = os.posix_fadvise
 
     def advise(descriptor, start, length, advice):
         real_advise(descriptor, start, length, advice)
-        if advice == os.POSIX_FADV_DONTNEED:
+        if advice == os.POSIX_FADV_DONTNEED and start <= at < start + length:
             with file.open("r+b") as disk:
-                disk.seek(start)
+                disk.seek(at)
                 disk.write(b"\x01")
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    with Sealing(file) as sealed:
-        seal = sealed.seal(RunControl())
-    assert seal.sha256 == hashlib.sha256(bytes(2 * STRETCH)).hexdigest() != seal.read_back
+    with pytest.raises(IntegrityError, match="file is not what was written"), Sealing(file) as sealed:
+        sealed.seal(RunControl())
 
 
 def test_a_disk_that_fails_is_an_error_of_the_store_and_ends_all_threads(file, monkeypatch):

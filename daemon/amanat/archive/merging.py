@@ -18,10 +18,11 @@ from amanat.archive.reader import Reader
 from amanat.archive.rewriting import Archive
 from amanat.archive.toc import Entry, Section
 from amanat.archive.wire import ArchiveError, Readable, UnknownArchiveError
-from amanat.archive.writer import AGAIN_BYTES, Writer
+from amanat.archive.writer import Writer
 
 _PG_CLASS = 1259
 _ROWS = "TABLE DATA"
+_MOVED_AT_ONCE = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def merge(
                 part.blocks.close()
         for part in parts:
             _append(part, writer.blocks, check)
-        written = writer.finish(check)
+        written = writer.finish()
     return Archive.of(written, leading, *(part.passing for part in parts))
 
 
@@ -138,7 +139,7 @@ def _append(part: _Part, blocks: Blocks, check: Callable[[], None]) -> None:
     """Move a part's blocks behind the others; its CRC-32 shows that they come back as they were written."""
     start, crc32, file = blocks.end, 0, part.other.file
     file.seek(0)
-    while data := file.read(AGAIN_BYTES):
+    while data := file.read(_MOVED_AT_ONCE):
         check()
         crc32 = isal_zlib.crc32(data, crc32)
         blocks.append(data)

@@ -16,7 +16,7 @@ from amanat.archive.writer import Writer, Written
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """The archive that was written. ``bytes`` and ``sha256``: of the file; ``data_bytes``: before compression.
+    """The archive that was written. ``bytes`` and ``crc32``: of the file; ``data_bytes``: before compression.
 
     ``tables``: those whose rows came as COPY data, in the order of the file; rows as INSERT are not counted.
     """
@@ -27,7 +27,7 @@ class Archive:
     large_objects: int
     data_bytes: int
     bytes: int
-    sha256: str
+    crc32: int
 
     @classmethod
     def of(cls, written: Written, *passed: Pass) -> "Archive":
@@ -38,7 +38,7 @@ class Archive:
             large_objects=sum(each.large_objects for each in passed),
             data_bytes=sum(each.bytes_done for each in passed),
             bytes=written.bytes,
-            sha256=written.sha256,
+            crc32=written.crc32,
         )
 
 
@@ -51,9 +51,10 @@ def rewrite(
     check: Callable[[], None],
     on_progress: Callable[[Progress], None],
 ) -> Archive:
-    """Read ``source`` to its end, write ``target``: an empty file, open for writing and reading.
+    """Read ``source`` to its end, write ``target``: an empty file.
 
     ``target`` is buffered. ``check`` is called before each read and may raise; so may the files (OSError).
+    What is at the front of it is written once more at the end; who reads all of it back must find its CRC-32.
     UnknownArchiveError: let pg_dump compress by itself. ArchiveError: damaged or cut off. After an error
     what is in ``target`` is worth nothing.
     """
@@ -61,5 +62,5 @@ def rewrite(
     with Writer(target, reader.header, reader.contents, codec, threads) as writer:
         passed = Pass(reader, writer.blocks, on_progress)
         passed.all()
-        written = writer.finish(check)
+        written = writer.finish()
     return Archive.of(written, passed)

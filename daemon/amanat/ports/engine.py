@@ -1,6 +1,6 @@
 """What reads a database and what proves an artefact."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,8 @@ class Order:
     ``counts``: tables (as patterns) whose row counts the file name needs. ``globals``: take roles too.
     ``parallel`` and ``yield_after``: as in ``domain.policy.Policy``. ``proof``: what will be asked of the
     artefact; facts that only a higher level looks at may be left out.
+    ``examine``: proves the artefact readable. An engine whose artefact takes time to come back from the disk
+    calls it meanwhile, as soon as no byte changes any more, and says so; it raises as ``Prover`` does.
     ``scratch``: a private folder for secrets files of the run; the caller removes it.
     """
 
@@ -30,6 +32,7 @@ class Order:
     parallel: int = 1
     yield_after: timedelta | None = None
     proof: ProofLevel = ProofLevel.READABLE
+    examine: Callable[[Path, Facts], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,8 @@ class Artefact:
     """What an engine left in the order's folder; in the store it keeps what follows the first dot of its name.
 
     ``sha256``: hex digest of the file as it was meant to be, taken while it was written where that can be.
-    ``read_back``: hex digest of what the disk gave back of it, each byte after a sync that covers it; empty
-    where the engine did not read it back.
+    ``read_back``: that is of what the disk gave back, each byte after a sync that covers it, and the same as
+    was written. ``examined``: by the order's ``examine``, and well.
     ``companions``: further files by the suffix they get behind the artefact's name, such as ``.globals.sql``.
     ``tools``: names and versions of what made it. ``warnings``: whole sentences for the register and the log.
     ``archive_version``: version of the file format, for PostgreSQL archives.
@@ -48,7 +51,8 @@ class Artefact:
     path: Path
     sha256: str
     facts: Facts
-    read_back: str = ""
+    read_back: bool = False
+    examined: bool = False
     companions: Mapping[str, Path] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     archive_version: str = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from amanat.domain import naming
 from amanat.domain.errors import AmanatError, SpaceError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Entry, EntryKind, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
 from amanat.domain.units import format_size
 from amanat.ports import Control, Engine, Order, Ports
@@ -133,7 +133,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     losses.require_store(ports)
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
-        order = _order(request, folder, scratch)
+        order = _order(ports, request, engine, (folder, scratch), control)
         _require_space(ports, request, engine, order, engine.source_bytes(control, scratch))
         taken_at = ports.now()
         artefact = engine.take(order, control)
@@ -147,7 +147,11 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     return snapshot
 
 
-def _order(request: Request, folder: Path, scratch: Path) -> Order:
+def _order(ports: Ports, request: Request, engine: Engine, folders: tuple[Path, Path], control: Control) -> Order:
+    def examine(artefact: Path, facts: Facts) -> None:
+        ports.prover_of(engine.name).prove_readable(artefact, facts, request.effective_scope, control)
+
+    folder, scratch = folders
     return Order(
         folder=folder,
         scratch=scratch,
@@ -158,6 +162,7 @@ def _order(request: Request, folder: Path, scratch: Path) -> Order:
         parallel=request.policy.parallel,
         yield_after=request.policy.yield_after,
         proof=request.policy.proof,
+        examine=examine if request.policy.proof.reaches(ProofLevel.READABLE) else None,
     )
 
 

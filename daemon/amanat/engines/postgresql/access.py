@@ -1,4 +1,4 @@
-"""Whether the role may read all that is wanted: asked before pg_dump starts, and said with the remedy."""
+"""Whether the role may read all that is wanted, and over how many connections: asked before pg_dump starts."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,51 @@ from amanat.domain.errors import SourceError
 from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
 from amanat.engines.postgresql.catalog import Catalog, NumberSequence
+from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.dump import quoted
 
 _NAMED_AT_MOST = 20
+# What is left of each limit, without our own sessions (connection.target names them). Reserved slots stay free. Of
+# other roles' sessions a plain role cannot tell which are a query's parallel workers: they are counted too.
+_LEFT = """
+WITH others AS (
+    SELECT usesysid, datid FROM pg_stat_activity
+    WHERE usesysid IS NOT NULL AND datid IS NOT NULL
+      AND coalesce(backend_type, 'client backend') = 'client backend'
+      AND application_name <> current_setting('application_name')),
+limits (name, most, taken) AS (
+    SELECT 'max_connections',
+           (SELECT setting::int FROM pg_settings WHERE name = 'max_connections') - (SELECT sum(setting::int)
+            FROM pg_settings WHERE name IN ('superuser_reserved_connections', 'reserved_connections')),
+           (SELECT count(*) FROM others)
+    UNION ALL
+    SELECT 'the role''s CONNECTION LIMIT', rolconnlimit, (SELECT count(*) FROM others WHERE usesysid = r.oid)
+    FROM pg_roles r WHERE rolname = session_user AND rolconnlimit >= 0 AND NOT rolsuper
+    UNION ALL
+    SELECT 'the database''s CONNECTION LIMIT', datconnlimit, (SELECT count(*) FROM others WHERE datid = d.oid)
+    FROM pg_database d, pg_roles
+    WHERE datname = current_database() AND datconnlimit >= 0 AND rolname = session_user AND NOT rolsuper)
+SELECT name, most - taken FROM limits ORDER BY 2 LIMIT 1
+"""
 
 
 def require_readable(catalog: Catalog, scope: Scope, selection: Selection) -> None:
     """SourceError that names what the role cannot read, with the statements that let it."""
     _require_grants(catalog, scope, selection)
     _require_all_rows(catalog, selection)
+
+
+def readers(asked: Session, wanted: int, *, beside: int) -> tuple[int, tuple[str, ...]]:
+    """How many connections may read, at least one; a warning where that is less than ``wanted``.
+
+    ``beside``: sessions that ask meanwhile.
+    """
+    limit, left = asked.ask(_LEFT)[0]
+    count = min(wanted, max(1, int(left) - beside))
+    if count == wanted:
+        return wanted, ()
+    connections = f"{count} connection{'s' if count > 1 else ''}"
+    return count, (f"it was read over {connections} instead of {wanted}: {limit} leaves no more",)
 
 
 def _require_grants(catalog: Catalog, scope: Scope, selection: Selection) -> None:

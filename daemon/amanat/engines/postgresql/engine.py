@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
@@ -59,6 +60,7 @@ class PostgresqlEngine:
         return Artefact(
             path=file,
             sha256=taken.dumped.sha256,
+            read_back=True,
             facts=replace(taken.facts, extra={**taken.facts.extra, "globals": bool(companions)}),
             companions=companions,
             tools={"pg_dump": taken.client.version},
@@ -81,24 +83,28 @@ class PostgresqlEngine:
             facts = _facts(asked, order, known, selection, client)
             options = dump.selecting(order.scope, selection, known.tables)
             command = dump.Command(client=client, target=reached, snapshot=snapshot, selection=options)
-            shared = _shared(command, asked, order.parallel, known.of(selection.with_data))
+            shared, fewer = _shared(command, asked, order, known.of(selection.with_data))
             dumped = one_pass.take(command, shared, file, chosen, control)
         return _Taken(
             client=client,
             dumped=dumped,
             dbname=asked.database_name,
             facts=with_rows(facts, dumped.archive, known),
-            warnings=(*_warnings(known, selection), *_fallback(dumped)),
+            warnings=(*_warnings(known, selection), *fewer, *_fallback(dumped)),
         )
 
 
 def _shared(
-    command: dump.Command, asked: Session, count: int, with_data: Collection[catalog.Relation]
-) -> list[dump.Command]:
-    if count == 1:
-        return [command]
+    command: dump.Command, asked: Session, order: Order, with_data: Collection[catalog.Relation]
+) -> tuple[list[dump.Command], tuple[str, ...]]:
+    """To as many as there are connections for; a warning where these are too few."""
+    if order.parallel == 1:
+        return [command], ()
     sizes = catalog.table_bytes(asked, [relation for relation in with_data if relation.has_data])
-    return parallel.split(command, count, sizes, catalog.large_object_bytes(asked))
+    split = partial(parallel.split, command, sizes=sizes, other_bytes=catalog.large_object_bytes(asked))
+    wanted = split(order.parallel)
+    count, fewer = access.readers(asked, len(wanted), beside=2 if order.yield_after else 1)
+    return split(count) if fewer else wanted, fewer
 
 
 def _facts(asked: Session, order: Order, known: catalog.Catalog, selection: Selection, client: Client) -> Facts:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from amanat import archive
 from amanat.archive import Archive, Codec
 from amanat.domain.scope import Table
 from amanat.engines.postgresql.dump import Command, naming, streamed
 from amanat.host import files, process
+from amanat.host.sealing import Sealing
 from amanat.ports import Control, Progress
 
 _WORTH_A_CONNECTION = 8 * 1024 * 1024  # bytes of a table; less is read before another pg_dump has begun
@@ -47,21 +47,27 @@ def shares(sizes: Mapping[Table, int], other_bytes: int, count: int) -> list[lis
     return [given[0], *filter(None, given[1:])]
 
 
-def read(commands: Sequence[Command], file: Path, codec: Codec, threads: int, control: Control) -> Archive:
-    """Run them at once; ``threads``: to compress with, for each. Writes ``file``, and nothing else stays."""
+def read(commands: Sequence[Command], sealing: Sealing, codec: Codec, threads: int, control: Control) -> Archive:
+    """Run them at once; ``threads``: to compress with, for each. Writes what is sealed, and nothing else stays."""
     joint = _Joint(control)
     with contextlib.ExitStack() as stack:
         outputs = [stack.enter_context(streamed(command, joint)) for command in commands]
-        return _merged(outputs, file, codec, threads, joint)
+        return _merged(outputs, sealing, codec, threads, joint)
 
 
-def _merged(outputs: Sequence[process.Stream], file: Path, codec: Codec, threads: int, joint: "_Joint") -> Archive:
+def _merged(
+    outputs: Sequence[process.Stream], sealing: Sealing, codec: Codec, threads: int, joint: "_Joint"
+) -> Archive:
+    def tell(progress: archive.Progress) -> None:
+        joint.tell(progress)
+        sealing.follow()
+
     with (
-        files.explained(f"dump file {file}"),
+        files.explained(f"dump file {sealing.path}"),
         contextlib.ExitStack() as stack,
-        files.created(file) as target,
+        files.created(sealing.path) as target,
     ):
-        aside = [stack.enter_context(tempfile.TemporaryFile(dir=file.parent)) for _ in outputs[1:]]
+        aside = [stack.enter_context(tempfile.TemporaryFile(dir=sealing.path.parent)) for _ in outputs[1:]]
         return archive.merge(
             outputs[0],
             [archive.Other(source=source, file=own) for source, own in zip(outputs[1:], aside, strict=True)],
@@ -69,7 +75,7 @@ def _merged(outputs: Sequence[process.Stream], file: Path, codec: Codec, threads
             codec=codec,
             threads=threads,
             check=joint.check,
-            on_progress=joint.tell,
+            on_progress=tell,
             together=joint.together,
         )
 

