@@ -188,6 +188,18 @@ def test_a_wal_that_nobody_may_recover_is_refused_and_the_owner_loses_nothing(ap
     assert names(take(path, tmp_path).path) == (3000, 3000)
 
 
+def test_the_owners_run_moves_such_a_wal_into_the_database(application, tmp_path):
+    """As any program that opens it next (documentation/configuration.md)."""
+    path = build(application / "a.sqlite", SCRIPT)
+    crash(path, commit=True)
+    (application / "a.sqlite-shm").unlink()
+    before = path.read_bytes()
+    take(path, tmp_path)
+    assert set(listing(application)) == {"a.sqlite"}
+    assert path.read_bytes() != before
+    assert names(path) == (3000, 3000)
+
+
 def test_a_transaction_that_was_cut_off_is_rolled_back_by_the_owner_only(application, out, tmp_path):
     path = build(application / "a.sqlite", SCRIPT, journal_mode="delete")
     crash(path, commit=False)

@@ -20,7 +20,7 @@ from tests.support.sqlite_databases import build, rows
 from tests.support.systemd_install import PROJECT
 
 COMMANDS = ["daemon", "demo", "snapshot", "list", "show", "status", "next", "verify", "prune", "explain", "hold"]
-COMMANDS += ["release", "register", "reconcile", "config check", "config schema"]
+COMMANDS += ["release", "runs", "register", "reconcile", "config check", "config schema"]
 ROW = {"id", "database", "engine", "environment", "policy", "name", "purpose", "by", "scope", "path"}
 ROW |= {"size_bytes", "taken_at", "proof", "held"}
 
@@ -185,6 +185,13 @@ def test_reconcile_makes_the_register_anew_from_the_store(tmp_path):
 def test_config_check(amanat):
     assert amanat.json("config", "check")["scheduled"] == ["nightly/app"]
     assert "ok, 1 databases, 2 policies, 1 schedules" in amanat.ok("config", "check")
+
+
+def test_config_check_warns_of_what_does_nothing(tmp_path):
+    amanat = staged(tmp_path)
+    amanat.file.write_text(amanat.file.read_text() + "    parallel: 4\n")
+    assert "policies.yaml:19: policies.pre-release.parallel: does nothing" in amanat.ok("config", "check")
+    assert len(amanat.json("config", "check")["warnings"]) == 1
 
 
 def test_config_check_says_every_error_with_its_line(tmp_path):

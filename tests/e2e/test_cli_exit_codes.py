@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 from itertools import pairwise
 
@@ -175,6 +176,26 @@ def test_the_error_as_json(amanat):
     assert (error["kind"], error["exit_code"]) == ("source", 3)
     assert "nosuch" in error["message"]
     assert error["hint"]
+
+
+@pytest.mark.parametrize("to", ["> /dev/full", ">&-"])
+@pytest.mark.parametrize(
+    "args",
+    [["list"], ["show", "latest", "--json"], ["config", "schema"], ["--help"], ["list", "--help"], ["--version"]],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_3(stocked, args, to):
+    said = stocked.fails(3, *args, around=["sh", "-c", f'exec "$@" {to}', "sh"])
+    message = "amanat: standard output cannot be written: "
+    if "--json" in args:
+        assert json.loads(said)["error"]["kind"] == "output"
+    else:
+        assert re.fullmatch(message + r"(No space left on device|Bad file descriptor)\n  → .*\n", said)
+
+
+def test_a_snapshot_that_could_not_be_told_of_is_there(amanat):
+    amanat.fails(3, "snapshot", "app", around=["sh", "-c", 'exec "$@" > /dev/full', "sh"])
+    assert [row["proof"] for row in amanat.json("list")] == ["readable"]
 
 
 # 4: refused by a guard

@@ -110,6 +110,43 @@ def test_gzip_does_not_fit_sqlite(tmp_path: Path) -> None:
     ]
 
 
+IDLE = """\
+version: 1
+databases:
+  app: {engine: sqlite, environment: local, path: app.sqlite}
+  site: {environment: local, laravel: site, laravel_connection: sqlite}
+  other: {environment: local, laravel: other}
+  db: {engine: postgresql, environment: local, service: db}
+policies:
+  p:
+    databases: [app, site]
+    on_demand: true
+    keep: {last: 1}
+    parallel: 2
+    yield_after: off
+    globals: true
+    compression: {codec: zstd, level: 9}
+"""
+
+
+def test_keys_that_do_nothing_for_sqlite_are_said(tmp_path: Path) -> None:
+    said = [line.replace(f"{tmp_path}/", "") for line in load(tmp_path, IDLE).warnings]
+    assert said == [
+        f"policies.yaml:{line}: policies.p.{key}: does nothing: it is for PostgreSQL, and all databases of this"
+        " policy are SQLite"
+        for line, key in ((12, "parallel"), (13, "yield_after"), (14, "globals"))
+    ]
+
+
+@pytest.mark.parametrize("databases", ["[app, db]", "[app, other]"])
+def test_nothing_is_said_of_keys_that_may_do_something(tmp_path: Path, databases: str) -> None:
+    assert not load(tmp_path, IDLE.replace("[app, site]", databases)).warnings
+
+
+def test_nothing_is_said_of_keys_that_are_not_there(tmp_path: Path) -> None:
+    assert not load(tmp_path, VALID.replace("[app, db]", "[app]")).warnings
+
+
 def test_every_key_of_a_policy_arrives(tmp_path: Path) -> None:
     policy = load(
         tmp_path,
@@ -452,6 +489,7 @@ def test_shortest_interval(cron: str, timezone: str, minutes: int) -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "config/policies.yaml", *EXAMPLES], ids=lambda path: path.name)
 def test_shipped_files_load_and_fit_the_schema(path: Path) -> None:
+    assert not policies.load(path).warnings
     assert policies.load(path).policies
     jsonschema.validate(yaml.safe_load(path.read_text()), policies.schema())
 

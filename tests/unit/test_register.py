@@ -57,6 +57,14 @@ def test_a_run_comes_back_as_it_was_written(register):
     assert register.recent_runs(5) == [finished]
 
 
+def test_the_newest_runs_of_one_database_or_all(register):
+    for number in range(6):
+        register.start_run(run(number, started_at=T + timedelta(hours=number // 2), database=f"db{number % 2}"))
+    assert [row.id for row in register.recent_runs(3)] == ["run5", "run4", "run3"]
+    assert [row.id for row in register.recent_runs(2, database="db0")] == ["run4", "run2"]
+    assert register.recent_runs(2, database="") == []
+
+
 def test_a_finished_run_is_not_changed_again(register):
     register.start_run(run())
     register.finish_run(ended(run(), Outcome.SUCCEEDED))

@@ -101,6 +101,12 @@ class RefusedError(AmanatError):
     kind = "refused"
 
 
+class OutputError(AmanatError):
+    """What a command had to say could not be written."""
+
+    kind = "output"
+
+
 class NotFoundError(AmanatError):
     """No such database, policy or snapshot."""
 

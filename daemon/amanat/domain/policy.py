@@ -137,10 +137,14 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """All that the policy YAML says; ``databases`` and ``policies`` by name."""
+    """All that the policy YAML says; ``databases`` and ``policies`` by name.
+
+    ``warnings``: keys that do nothing where they stand, as ``FILE:LINE: key.path: reason``.
+    """
 
     databases: Mapping[str, Database] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def scheduled(self) -> tuple[tuple[Policy, Database], ...]:
         """Every (policy, database) that the scheduler runs."""

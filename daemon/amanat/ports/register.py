@@ -63,7 +63,9 @@ class Register(Protocol):
         """Write outcome, code, reason, hint, note and snapshot; a finished run is not changed again."""
 
     def open_runs(self) -> list[Run]: ...
-    def recent_runs(self, limit: int) -> list[Run]: ...
+    def recent_runs(self, limit: int, *, database: str | None = None) -> list[Run]:
+        """The newest that many by their start, of one database or all; what it costs is up to ``limit`` alone."""
+
     def runs_of_slot(self, stage: Stage, policy: str, database: str, slot: datetime) -> list[Run]: ...
     def newest_run(
         self, stage: Stage, policy: str, database: str, *, outcomes: Sequence[Outcome]

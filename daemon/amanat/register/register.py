@@ -57,8 +57,12 @@ class Register:
     def open_runs(self) -> list[Run]:
         return [rows.run_of(row) for row in self._database.query("SELECT * FROM runs WHERE outcome IS NULL")]
 
-    def recent_runs(self, limit: int) -> list[Run]:
-        found = self._database.query("SELECT * FROM runs ORDER BY started_at DESC, rowid DESC LIMIT ?", (limit,))
+    def recent_runs(self, limit: int, *, database: str | None = None) -> list[Run]:
+        wanted = "" if database is None else "WHERE database = :database"
+        found = self._database.query(
+            f"SELECT * FROM runs {wanted} ORDER BY started_at DESC, rowid DESC LIMIT :limit",  # noqa: S608
+            {"database": database, "limit": limit},
+        )
         return [rows.run_of(row) for row in found]
 
     def runs_of_slot(self, stage: Stage, policy: str, database: str, slot: datetime) -> list[Run]:

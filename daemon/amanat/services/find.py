@@ -5,6 +5,7 @@ from pathlib import Path
 from amanat.domain.errors import ConfigurationError, NotFoundError
 from amanat.domain.model import Scope, Snapshot, SnapshotState
 from amanat.ports import Ports
+from amanat.services import losses
 
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 
@@ -49,10 +50,9 @@ def _by_prefix(ports: Ports, reference: str) -> Snapshot:
     return found[0]
 
 
-def require_here(found: Snapshot) -> Snapshot:
-    """NotFoundError if its files are gone."""
+def require_here(ports: Ports, found: Snapshot) -> Snapshot:
+    """NotFoundError if its files are gone, as far as the register knows."""
     if found.state not in _HERE:
-        raise NotFoundError(
-            f"snapshot {found.id} is {found.state}: its files are gone", hint="choose another: `amanat list`"
-        )
+        gone = losses.what_is_gone(ports, found) or "`amanat reconcile` takes up again what was put back"
+        raise NotFoundError(f"snapshot {found.id} is {found.state}: {gone}", hint="choose another: `amanat list`")
     return found

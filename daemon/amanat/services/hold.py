@@ -7,7 +7,7 @@ from amanat.services import find
 
 
 def hold(ports: Ports, snapshot: Snapshot, *, reason: str, by: str) -> None:
-    find.require_here(snapshot)
+    find.require_here(ports, snapshot)
     ports.register.hold(snapshot, _given(reason), _entry(ports, snapshot, EntryKind.HOLD, reason, by))
 
 

@@ -1,4 +1,4 @@
-"""Snapshots whose files somebody else removed: noticed before anything relies on them."""
+"""Snapshots whose files somebody else removed or changed: noticed, and said, before anything relies on them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -6,6 +6,7 @@ from functools import cache
 
 from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
+from amanat.domain.manifest import SUFFIX
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Snapshot, SnapshotState
 from amanat.ports import Ports
 
@@ -60,6 +61,30 @@ def record(ports: Ports, rows: Iterable[Snapshot], *, by: str) -> int:
 
 def is_lost(ports: Ports, row: Snapshot) -> bool:
     return row.state in _SHOULD_BE_HERE and not ports.store.holds(row.path)
+
+
+def what_is_gone(ports: Ports, row: Snapshot) -> str:
+    """Which of artefact and manifest, as a sentence; empty where both are there."""
+    artefact = ports.store.path(row.path)
+    manifest = artefact.with_name(artefact.name + SUFFIX)
+    match artefact.is_file(), ports.store.has_manifest(row.path):
+        case False, False:
+            return f"{artefact} and its manifest are gone"
+        case False, True:
+            return f"{artefact} is gone; its manifest {manifest.name} still lies there"
+        case True, False:
+            return f"{manifest} is gone; {artefact.name} still lies there"
+    return ""
+
+
+def problem(ports: Ports, row: Snapshot) -> str:
+    """What is known against restoring it, as a sentence; empty where nothing is."""
+    gone = what_is_gone(ports, row)
+    if gone or row.state is not SnapshotState.DAMAGED:
+        return gone
+    entries = ports.register.entries(snapshot=row.id)
+    failures = [entry.detail for entry in entries if entry.outcome == Outcome.FAILED]
+    return f"it is damaged: {(failures or ['its bytes are not those it had'])[-1]}"
 
 
 def mark_lost(ports: Ports, row: Snapshot, *, by: str) -> None:

@@ -8,7 +8,7 @@ from amanat.domain.manifest import Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import MANUAL
 from amanat.ports import Control, Ports
-from amanat.services import find, prove
+from amanat.services import find, losses, prove
 from amanat.services.runs import admitted, new_id, recorded
 
 
@@ -32,7 +32,7 @@ def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait
         label = {"database": snapshot.database, "policy": snapshot.policy}
         control = ports.controls(timeout=MANUAL.timeout, label=label)
         active.snapshot = snapshot.id
-        snapshot = find.require_here(find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
+        snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
         try:
             _prove(ports, snapshot, level, control)
         except (IntegrityError, ProofError) as exc:
@@ -45,7 +45,10 @@ def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait
 def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control) -> None:
     artefact = ports.store.path(snapshot.path)
     if not artefact.is_file():
-        raise IntegrityError(f"{artefact} is gone", hint="`amanat reconcile` brings the register up to date")
+        raise IntegrityError(
+            losses.what_is_gone(ports, snapshot),
+            hint="if there is another copy, put it back and run `amanat reconcile`; a manifest alone is of no use",
+        )
     manifest = ports.store.read_manifest(snapshot.path)
     if manifest.snapshot.sha256 != snapshot.sha256:
         raise IntegrityError(

@@ -215,8 +215,8 @@ class PolicyModel(Strict):
     )
     parallel: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1,
-        description="Connections that read the rows of a PostgreSQL database at once, beside two that ask; tables"
-        " of less than 8 MiB are not worth one.",
+        description="Connections that read the rows of a PostgreSQL database at once, beside two that ask; fewer,"
+        " with a warning, where the server allows no more. Tables of less than 8 MiB are not worth one.",
     )
     globals_: bool = Field(
         default=True, alias="globals", description="Whether a PostgreSQL snapshot carries the server's roles."

@@ -1,5 +1,6 @@
 """From the policy file to ``domain.policy.Configuration``, or all errors at once."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ _HINT = "correct the file; `amanat config check` tells when it is right"
 def load(path: Path) -> Configuration:
     """ConfigurationError with one line ``FILE:LINE: key.path: reason`` for each thing that is wrong."""
     document = strict_yaml.read(path)
-    return _configuration(_checked(document), base_folder(path))
+    checked = _checked(document)
+    idle = [document.problem(*finding) for finding in rules.idle(document.data)]
+    return _configuration(checked, base_folder(path), strict_yaml.lines(document.file, idle))
 
 
 def base_folder(path: Path) -> Path:
@@ -77,10 +80,11 @@ def _checked(document: Document) -> models.PolicyFile:
     return parsed
 
 
-def _configuration(file: models.PolicyFile, base: Path) -> Configuration:
+def _configuration(file: models.PolicyFile, base: Path, warnings: Iterable[str]) -> Configuration:
     return Configuration(
         databases={name: _database(name, database, base) for name, database in file.databases.items()},
         policies={name: _policy(name, policy) for name, policy in file.policies.items()},
+        warnings=tuple(warnings),
     )
 
 

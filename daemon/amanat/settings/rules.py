@@ -1,4 +1,4 @@
-"""What must hold between the keys of a policy file.
+"""What must hold between the keys of a policy file, and which of them do nothing where they stand.
 
 Judged on the plain data, whatever its shape: so these errors are told together with those of single keys.
 """
@@ -19,6 +19,8 @@ Finding = tuple[KeyPath, str]
 _HIGHEST_OF_GZIP = 9
 _PLACES = ("path", "connection", "service", "laravel")
 _FITTING_PLACES = {"sqlite": ("path", "laravel"), "postgresql": ("connection", "service", "laravel")}
+_FOR_POSTGRESQL = ("parallel", "yield_after", "globals")
+_IDLE = "does nothing: it is for PostgreSQL, and all databases of this policy are SQLite"
 
 
 def broken(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -29,6 +31,20 @@ def broken(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _database(("databases", name), _as_mapping(database))
     for name, policy in _mapping(data, "policies").items():
         yield from _policy(("policies", name), _as_mapping(policy), databases)
+
+
+def idle(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every key that is allowed where it stands, and does nothing there; of a file that breaks no rule."""
+    for name, policy in data["policies"].items():
+        if all(_is_sqlite(data["databases"][database]) for database in policy["databases"]):
+            for key in _FOR_POSTGRESQL:
+                if key in policy:
+                    yield ("policies", name, key), _IDLE
+
+
+def _is_sqlite(database: Mapping[str, Any]) -> bool:
+    """Where only an application's ``.env`` can tell, it may be either."""
+    return "sqlite" in (database.get("engine"), database.get("laravel_connection"))
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:

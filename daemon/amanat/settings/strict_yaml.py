@@ -99,9 +99,13 @@ def parse(raw: bytes, file: str) -> Document:
 
 
 def failure(file: str, problems: Iterable[Problem], hint: str) -> ConfigurationError:
-    """One error that lists all, in the order of the file: ``FILE:LINE: key.path: reason``."""
-    ordered = sorted(problems, key=lambda problem: problem.position)
-    return ConfigurationError("\n".join(_line(file, problem) for problem in ordered), hint=hint)
+    """One error that lists all."""
+    return ConfigurationError("\n".join(lines(file, problems)), hint=hint)
+
+
+def lines(file: str, problems: Iterable[Problem]) -> list[str]:
+    """In the order of the file: ``FILE:LINE: key.path: reason``."""
+    return [_line(file, problem) for problem in sorted(problems, key=lambda problem: problem.position)]
 
 
 def _line(file: str, problem: Problem) -> str:

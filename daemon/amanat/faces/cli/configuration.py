@@ -16,6 +16,8 @@ def add_to(cli: typer.Typer) -> None:
 def check(*, as_json: output.AsJson = False) -> None:
     """Read settings and policy file as the daemon would, and say every error at once.
 
+    A key that does nothing where it stands is named too, and is no error.
+
     Exit status: 0 usable; 2 not.
     """
     from amanat.settings import policies
@@ -29,6 +31,7 @@ def check(*, as_json: output.AsJson = False) -> None:
         "scheduled": [f"{policy.name}/{database.name}" for policy, database in configuration.scheduled()],
     }
     found["uncovered"] = configuration.uncovered()
+    found["warnings"] = list(configuration.warnings)
     if as_json:
         output.print_json(found)
         return
@@ -36,6 +39,8 @@ def check(*, as_json: output.AsJson = False) -> None:
         f"{settings.policies}: ok, {len(found['databases'])} databases, {len(found['policies'])} policies, "
         f"{len(found['scheduled'])} schedules"
     )
+    for warning in configuration.warnings:
+        typer.echo(f"  {warning}")
     for name in configuration.uncovered():
         typer.echo(f"  no policy covers {name}: nothing is taken of it but by hand")
 

@@ -1,13 +1,10 @@
-"""A group of commands: what it says of them, and what becomes of who reads no further."""
+"""A group of commands, and what it says of them."""
 
-import os
-import sys
 from typing import Any
 
 import typer
 
 from amanat.domain.errors import ExitCode
-from amanat.faces.cli import output
 
 
 class Grouped(typer.core.TyperGroup):
@@ -18,16 +15,6 @@ class Grouped(typer.core.TyperGroup):
             typer.echo(ctx.get_help())
             raise typer.Exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Who reads no further has what he wanted, and that is no failure."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            if output.is_read():
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(ExitCode.DONE) from None
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}

@@ -10,7 +10,7 @@ import typer
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
-from amanat.faces.cli import configuration, demo, overview, retention, service, session, snapshots
+from amanat.faces.cli import configuration, demo, output, overview, retention, service, session, snapshots
 from amanat.faces.cli.grouped import Grouped
 
 _PLACES = ("--policies", "--store", "--state")
@@ -59,6 +59,7 @@ def main() -> None:
     os.umask(0o077)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # it would look through all installed packages for them
     arguments = _places_first(sys.argv[1:])
+    output.open_stdout()
     try:
         _require_utf8(arguments)
         cli(args=arguments, prog_name="amanat", standalone_mode=True)

@@ -1,7 +1,8 @@
 """How commands print: JSON for machines, tables for people; long lists as they come."""
 
+import io
 import json
-import select
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,9 +11,40 @@ from typing import Annotated, Any
 
 import typer
 
+from amanat.domain.errors import ExitCode, OutputError
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str, typer.Option(help="Who does it.", show_default="the OS user")]
 Wait = Annotated[str, typer.Option(help="How long to wait for another run on the same database.")]
+
+
+class _Output(io.FileIO):
+    """Standard output whose failures are told from all others."""
+
+    def write(self, data: Any, /) -> int:
+        """Who reads no further has what he wanted, and that is no failure; else OutputError."""
+        try:
+            return super().write(data)
+        except OSError as exc:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # where the rest of the buffer goes
+            if isinstance(exc, BrokenPipeError):
+                raise typer.Exit(ExitCode.DONE) from None
+            raise OutputError(
+                f"standard output cannot be written: {exc.strerror}",
+                hint="send it elsewhere, or make room there; what the command did before it printed is done",
+            ) from exc
+
+
+def open_stdout() -> None:
+    """In place of Python's own. One that was closed takes nothing, as if it could not be written."""
+    closed = sys.stdout is None
+    raw = _Output(os.open(os.devnull, os.O_RDONLY) if closed else sys.stdout.fileno(), "wb", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding="utf-8" if closed else sys.stdout.encoding,
+        errors=None if closed else sys.stdout.errors,
+        line_buffering=raw.isatty(),
+    )
 
 
 def print_json(value: Any) -> None:
@@ -45,13 +77,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence
 def _write(lines: Iterable[str]) -> None:
     sys.stdout.writelines(lines)
     sys.stdout.flush()
-
-
-def is_read() -> bool:
-    """Whether somebody still reads what is printed (poll(2): the other end of a pipe)."""
-    watched = select.poll()
-    watched.register(sys.stdout.fileno(), 0)
-    return not any(happened & select.POLLERR for _, happened in watched.poll(0))
 
 
 def one_line(text: str) -> str:

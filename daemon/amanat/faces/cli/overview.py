@@ -1,4 +1,4 @@
-"""``status next register reconcile``."""
+"""``status next runs register reconcile``."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,10 +7,12 @@ import typer
 
 from amanat.domain.errors import ConfigurationError, NotFoundError
 from amanat.domain.model import utc_text
-from amanat.domain.units import format_size
+from amanat.domain.units import format_duration, format_size
 from amanat.faces.cli import output, session
 
 if TYPE_CHECKING:
+    from amanat.app import App
+    from amanat.domain.model import Run
     from amanat.domain.policy import Database, Policy
     from amanat.domain.reconcile import Repairs
 
@@ -20,6 +22,7 @@ _PANEL = "Overview"
 def add_to(cli: typer.Typer) -> None:
     cli.command(rich_help_panel=_PANEL)(status)
     cli.command("next", rich_help_panel=_PANEL)(next_)
+    cli.command(rich_help_panel=_PANEL)(runs)
     cli.command(rich_help_panel=_PANEL)(register)
     cli.command(rich_help_panel=_PANEL)(reconcile)
 
@@ -99,6 +102,43 @@ def _upcoming(pairs: "list[tuple[Policy, Database]]", begin: datetime, count: in
         for slot, start in upcoming(policy, database, begin, count)
     ]
     return sorted(rows, key=lambda row: (row["due"], row["policy"], row["database"]))
+
+
+def runs(
+    database: Annotated[str | None, typer.Argument(help="Only of this database.")] = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    as_json: output.AsJson = False,
+) -> None:
+    """Show what was attempted, newest first: also what failed, stood back or is at work now, and why.
+
+    Exit status: 0; 5 when the database is neither configured nor in the register.
+    """
+    from amanat.services import report
+
+    app = session.open_app()
+    found = app.ports.register.recent_runs(limit, database=database)
+    if database and not found:
+        app.database(database)
+    if as_json:
+        output.print_json_list(report.run_row(run) for run in found)
+        return
+    output.table(
+        (
+            "STARTED",
+            "TOOK",
+            "STAGE",
+            "DATABASE",
+            "POLICY",
+            "OUTCOME",
+            "ATTEMPT",
+            "CODE",
+            "DETAIL",
+            "SNAPSHOT",
+        ),
+        (_run_cells(app, run) for run in found),
+        right=("TOOK", "ATTEMPT"),
+    )
 
 
 def register(
@@ -203,6 +243,23 @@ def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["proven"]),
         output.local_text(row["next_run"]) if row["next_run"] else "on demand",
         str(row["missed"]),
+    )
+
+
+def _run_cells(app: "App", run: "Run") -> tuple[str, ...]:
+    """``died``: it has no end, and nobody is at it."""
+    unfinished = "" if run.outcome else "running" if app.ports.locks.is_alive(run.id) else "died"
+    return (
+        output.local(run.started_at),
+        format_duration(run.finished_at - run.started_at) if run.finished_at else "",
+        run.stage,
+        run.database,
+        run.policy,
+        run.outcome or unfinished,
+        str(run.attempt),
+        run.code,
+        run.reason or run.note,
+        run.snapshot or "",
     )
 
 

@@ -100,14 +100,17 @@ def list_(
 def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
     """Show one snapshot: what it holds, how far it is proven, and how to restore it with stock tools.
 
+    What is known against restoring it stands above that, and with --json under problem.
+
     Exit status: 0; 5 no such snapshot; 7 its manifest cannot be read.
     """
     from amanat.domain import manifest as manifests
-    from amanat.services import find, report
+    from amanat.services import find, losses, report
 
     app = session.open_app()
     found = find.snapshot(app.ports, reference)
     row = report.snapshot_row(found)
+    row |= {"manifest": f"{found.path}{manifests.SUFFIX}", "problem": losses.problem(app.ports, found)}
     if found.state in {"present", "damaged"}:
         manifest = manifests.encode(app.ports.store.read_manifest(found.path))
         row |= {key: manifest[key] for key in ("facts", "tools", "restore", "warnings")}
@@ -116,6 +119,8 @@ def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
         output.print_json(row)
         return
     _print_details(row)
+    if row["problem"]:
+        typer.echo(f"\nWARNING: {output.one_line(row['problem'])}")
     if "restore" in row:
         lines = (f"  {line}" for line in row["restore"])
         folder = app.ports.store.path(found.path).parent.absolute()
@@ -124,7 +129,7 @@ def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
 
 def _print_details(row: dict[str, Any]) -> None:
     for key, value in row.items():
-        if value not in ("", None, [], {}) and key not in {"facts", "restore"}:
+        if value not in ("", None, [], {}) and key not in {"facts", "restore", "problem"}:
             typer.echo(f"{key:>16}  {output.one_line(_detail(key, value))}")
     if facts := row.get("facts"):
         size = format_size(row["source_bytes"])
@@ -162,7 +167,7 @@ def verify(
     waiting = output.seconds(wait)
     app = session.open_app()
     session.stop_on_signals(app.stop)
-    found = find.require_here(find.snapshot(app.ports, reference))
+    found = find.require_here(app.ports, find.snapshot(app.ports, reference))
     proven = app.verify(found, level=level, by=output.who(by), wait=waiting)
     _print_snapshot(app, proven, as_json=as_json)
 
