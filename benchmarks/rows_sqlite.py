@@ -1,4 +1,4 @@
-"""SQLite: a snapshot beside ``cp`` with a sync, and beside ``sqlite3 .backup``, on the same file system."""
+"""SQLite: a snapshot beside a copy that is read back, and beside ``sqlite3 .backup``, on the same file system."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ STORED = "amanat, proof stored"
 READABLE = "amanat, proof readable"
 COPY = "cp and fsync"
 BACKUP = "sqlite3 .backup"
-_COMPARED = "cp, fsync, sha256sum of both"
+COMPARED = "cp, fsync, cmp with what the disk has"
 _COMMAND = "the command `amanat snapshot` (stored)"
 
 
@@ -31,7 +31,7 @@ class Subject:
     def budgeted(self) -> dict[str, Go]:
         return {
             STORED: lambda: self.scene.take(self.runner, self.name, "stored"),
-            COPY: self._copy,
+            COMPARED: self._compared,
             READABLE: lambda: self.scene.take(self.runner, self.name, "readable"),
             BACKUP: self._backup,
         }
@@ -41,7 +41,7 @@ class Subject:
 
     def told_of(self) -> dict[str, Go]:
         return {
-            _COMPARED: self._compared,
+            COPY: self._copy,
             _COMMAND: lambda: self.scene.command("snapshot", self.name, "--policy=stored"),
         }
 
@@ -49,10 +49,10 @@ class Subject:
         return self._made("sh", "-c", 'cp "$0" "$1" && sync "$1"', self.path)
 
     def _compared(self) -> Sample:
-        """What ``stored`` means, by stock tools: the copy's hash is of what the disk gives, not the cache
+        """What ``stored`` means, by stock tools: what is compared comes from the disk, not from the cache
         (coreutils manual, dd, ``nocache``)."""
         forget = 'dd of="$1" oflag=nocache conv=notrunc,fdatasync count=0 status=none'
-        return self._made("sh", "-c", f'cp "$0" "$1" && {forget} && sha256sum "$0" "$1"', self.path)
+        return self._made("sh", "-c", f'cp "$0" "$1" && {forget} && cmp "$0" "$1"', self.path)
 
     def _backup(self) -> Sample:
         """SQLite syncs what it wrote by itself (https://sqlite.org/pragma.html#pragma_synchronous)."""
@@ -75,7 +75,7 @@ def snapshot(subject: Subject, rounds: int) -> Section:
         subject=f"a database of {subject.size_bytes / 1e6:,.0f} MB in WAL mode",
         series=series,
         budgets=(
-            time_ratio(f"{what}, stored: time of {COPY}", by_name[STORED], by_name[COPY], 1.3),
+            time_ratio(f"{what}, stored: time of {COMPARED}", by_name[STORED], by_name[COMPARED], 1.3),
             time_ratio(f"{what}, readable: time of {BACKUP}", by_name[READABLE], by_name[BACKUP], 1.3),
         ),
         notes=tuple(dict.fromkeys(subject.scene.warnings)),
