@@ -166,7 +166,9 @@ def _command(name: str, command: Any) -> Iterator[str]:
 def _usage(name: str, command: Any) -> str:
     words = [_word(item) for item in command.params if item.param_type_name == "argument"]
     options = ["[OPTIONS]"] if len(words) < len(command.params) else []
-    return " ".join([name, *options, *(["COMMAND …"] if hasattr(command, "commands") else []), *words])
+    alone = getattr(command, "invoke_without_command", False)
+    inner = ["[COMMAND …]" if alone else "COMMAND …"] if hasattr(command, "commands") else []
+    return " ".join([name, *options, *inner, *words])
 
 
 def _word(argument: Any) -> str:

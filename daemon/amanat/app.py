@@ -7,13 +7,14 @@ Adapters and services are imported when they are needed: a command that lists mu
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amanat.domain.errors import ConfigurationError, NotFoundError
+from amanat.domain.chain import Head
+from amanat.domain.errors import ConfigurationError, NotFoundError, RefusedError, ToolError
 from amanat.domain.events import Event
 from amanat.domain.model import EngineName, ProofLevel, Snapshot
 from amanat.domain.policy import (
@@ -22,9 +23,6 @@ from amanat.domain.policy import (
     Database,
     LaravelSource,
     Policy,
-    PostgresqlSource,
-    Secret,
-    Source,
     SqliteSource,
 )
 from amanat.host import clock
@@ -32,11 +30,12 @@ from amanat.host.control import RunControl
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
-from amanat.ports import Control, Emit, Engine, Ports, Progress, Prover
+from amanat.ports import Control, Emit, Ports, Progress
 from amanat.register import connection as register_file
 from amanat.register.register import Register
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
+from amanat.wiring import engine_of, prover_of
 
 if TYPE_CHECKING:
     from amanat.domain.reconcile import Repairs
@@ -137,28 +136,43 @@ class App:
         with self._documented():
             return reconcile.reconcile(self.ports, by=by)
 
+    def rebuild(self, *, by: str, aside: Path | None) -> "Repairs":
+        """Fill an empty register from the store. ``aside``: where the one of before lies."""
+        from amanat.services import reconcile
+
+        with self._documented():
+            return reconcile.rebuild(self.ports, by=by, aside=aside)
+
     def record_losses(self, *, by: str) -> None:
         """The documents are written anew only if something was: this is asked every few minutes."""
         from amanat.services import losses
 
+        before = self.ports.register.head()
         if losses.record(self.ports, self.ports.register.each_snapshot(gone=False), by=by):
-            with self._documented():
-                pass
+            self._tell(before)
 
     @contextlib.contextmanager
     def _documented(self) -> Iterator[None]:
-        """A policy file that is wrong must not stop a hold or a proof in the middle of an incident."""
-        from amanat.services import document
+        before = self.ports.register.head()
+        try:
+            yield
+        finally:
+            self._tell(before)
+
+    def _tell(self, before: Head | None) -> None:
+        """Write the documents, and anchor the head if it is no longer ``before``.
+
+        A policy file that is wrong must not stop a hold or a proof in the middle of an incident.
+        """
+        from amanat.services import anchor, document
 
         try:
             configuration = self.configuration
         except ConfigurationError as exc:
             self.ports.emit(Event.DOCUMENT_FAILED, reason=exc.message, hint=exc.hint)
             configuration = Configuration()
-        try:
-            yield
-        finally:
-            document.update(self.ports, configuration)
+        document.update(self.ports, configuration)
+        anchor.publish(self.ports, configuration, before=before)
 
     def _of_application(self, folder: Path, *, connection: str | None) -> Database:
         from amanat.domain import naming
@@ -212,6 +226,7 @@ def open_app(
         prover_of=lambda engine: prover_of(engine, app.configuration),
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
+        run_command=_run_command,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
     )
@@ -240,55 +255,35 @@ def load_configuration(settings: ServiceSettings, *, required: bool = False) -> 
     return Configuration()
 
 
-def engine_of(database: Database) -> Engine:
-    """An engine bound to where the database is now: an application's ``.env`` is read at each call."""
-    source = _resolved(database.source)
-    if isinstance(source, SqliteSource):
-        from amanat.engines.sqlite import SqliteEngine
-
-        return SqliteEngine(source)
-    if isinstance(source, PostgresqlSource):
-        from amanat.engines.postgresql import PostgresqlEngine
-
-        return PostgresqlEngine(source, _password(source.password))
-    raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
-
-
-def prover_of(engine: EngineName, configuration: Configuration) -> Prover:
-    """It needs no source; but a client folder that some database names may hold the newest tools."""
-    if engine is EngineName.SQLITE:
-        from amanat.engines.sqlite import SqliteProver
-
-        return SqliteProver()
-    from amanat.engines.postgresql import PostgresqlProver
-
-    sources = [database.source for database in configuration.databases.values()]
-    folders = [source.client for source in sources if not isinstance(source, SqliteSource) and source.client]
-    return PostgresqlProver(extra_client_folders=tuple(dict.fromkeys(folders)))
-
-
-def _resolved(source: Source) -> Source:
-    if not isinstance(source, LaravelSource):
-        return source
-    from amanat.settings import laravel
-
-    resolved, _ = laravel.resolve(source.folder, source.connection, client=source.client)
-    return resolved
-
-
-def _password(secret: Secret | str | None) -> str | None:
-    from amanat.observability import redaction
-    from amanat.settings import secrets
-
-    password = secrets.read(secret) if isinstance(secret, Secret) else secret
-    if password:
-        redaction.remember(password)
-    return password
-
-
 def _write_document(path: Path, text: str) -> None:
     from amanat.host import files
 
     with files.explained(f"document {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.replace_text(path, text, mode=0o644)
+
+
+def _run_command(argv: Sequence[str], env: Mapping[str, str], control: Control) -> None:
+    from amanat.host import process
+
+    finished = process.run(argv, control=control, env=env)
+    if finished.returncode:
+        said = finished.stderr.rpartition("\n")[2]
+        raise ToolError(f"{argv[0]} {finished.how}: {said}", hint="run it by hand with the same environment")
+
+
+@contextlib.contextmanager
+def place_for_register(settings: ServiceSettings, *, move_aside: bool) -> Iterator[Path | None]:
+    """Within, the state folder has no register and no daemon; where the one of before lies, if it was moved.
+
+    RefusedError when there is one that may not be moved, or no manifest to make one from.
+    """
+    _require_own(settings.state, settings.store)
+    if not LocalStore(settings.store).survey().marked:
+        raise RefusedError(
+            f"there is no manifest in {settings.store.absolute()}", hint="mount the store, or name it with --store"
+        )
+    with Locks(settings.state / "locks").daemon():
+        if not move_aside:
+            register_file.refuse(settings.state)
+        yield register_file.moved_aside(settings.state)

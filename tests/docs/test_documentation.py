@@ -92,6 +92,9 @@ def _around(fragment: dict[str, object]) -> dict[str, object]:
     policy: dict[str, object] = {"databases": ["atis"], "on_demand": True, "keep": {"last": 1}}
     if "databases" in fragment:
         return {"version": 1, "policies": {"nightly": policy}, **fragment}
+    if fragment.keys() <= models.PolicyFile.model_fields.keys():
+        database["service"] = "atis"
+        return {"version": 1, "databases": {"atis": database}, "policies": {"nightly": policy}, **fragment}
     if fragment.keys() <= models.PolicyModel.model_fields.keys():
         policy |= fragment
         database |= {"service": "atis"}
@@ -103,7 +106,7 @@ def _around(fragment: dict[str, object]) -> dict[str, object]:
 def test_the_commands_of_the_help_are_the_documented_ones() -> None:
     documented = set(re.findall(r"^## `amanat ([a-z ]+)`$", (MANUAL / "cli.md").read_text(), re.MULTILINE))
     top = _listed_by_help()
-    nested = {f"config {name}" for name in _listed_by_help("config")}
+    nested = {f"{group} {name}" for group in ("config", "register") for name in _listed_by_help(group)}
     assert documented == top | nested
 
 
@@ -122,7 +125,7 @@ def test_commands_that_are_shown_exist_with_their_options(path: Path) -> None:
         while words and words[0].startswith("-"):
             words = words[1:] if "=" in words[0] or words[0] in {"--help", "--version"} else words[2:]
         command, name = root, ""
-        while words and hasattr(command, "commands"):
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
             name = words.pop(0)
             assert name in command.commands, f"amanat {line}"
             command = command.commands[name]

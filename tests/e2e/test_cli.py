@@ -235,7 +235,7 @@ def test_shell_completion(amanat, shell):
 
 def test_completed_words(amanat):
     asked = {"_AMANAT_COMPLETE": "complete_bash", "COMP_WORDS": "amanat re", "COMP_CWORD": "1"}
-    assert amanat.ok(env=asked).split() == ["release", "register", "reconcile"]
+    assert amanat.ok(env=asked).split() == ["release", "reconcile", "register"]
 
 
 def test_a_progress_bar_on_a_terminal(tmp_path):

@@ -17,7 +17,7 @@ PAIR = {"database": "app", "policy": "nightly"}
 
 @pytest.fixture
 def page(workshop):
-    state = DaemonState(heartbeat=5.0, config_loaded=6.0)
+    state = DaemonState(heartbeat=5.0, config_loaded=6.0, chain_valid=True)
     collector = RegisterCollector(workshop.app.ports, lambda: workshop.app.configuration, state)
 
     def scrape():

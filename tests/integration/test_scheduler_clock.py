@@ -11,10 +11,12 @@ from apscheduler.triggers.base import BaseTrigger
 
 from amanat.domain.events import Event
 from amanat.domain.policy import Schedule
+from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.scheduler import Scheduler
 from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
 from amanat.faces.service import Daemon
 from amanat.host import clock
+from amanat.observability.metrics import DaemonState
 from tests.support.cli import wait_for
 from tests.support.workshop import T0, workshop
 
@@ -66,7 +68,8 @@ def beats():
 
 @pytest.fixture
 def scheduler(workshop, wall, beats):
-    made = Scheduler(workshop.app, beat=beats.beat, every_seconds=BEAT)
+    watch = ChainWatch(workshop.app.ports, DaemonState())
+    made = Scheduler(workshop.app, watch, beat=beats.beat, every_seconds=BEAT)
     made.apply(workshop.app.configuration)
     made.start()
     wait_for("the first run", lambda: workshop.told(Event.RUN_FINISHED))

@@ -29,7 +29,7 @@ from amanat.domain.model import (
     SnapshotState,
     Stage,
 )
-from amanat.register import rows
+from amanat.register import chaining, rows
 from amanat.register.connection import RegisterDatabase
 
 _CONTENT = b"a tiny artefact"
@@ -114,7 +114,7 @@ def _insert(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
     if snapshot.state is SnapshotState.PRUNED:
         entries.append(Entry.about(snapshot, EntryKind.DELETION, at=at, by=by, detail="no rule keeps it"))
     for entry in entries:
-        rows.insert(connection, "entries", rows.entry_row(entry))
+        chaining.append(connection, entry)
     for run in _runs(snapshot):
         _run_to_its_end(connection, rows.run_row(run))
 

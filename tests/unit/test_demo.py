@@ -56,9 +56,9 @@ def test_its_trigger_counts_answers(tmp_path):
 
 
 def test_it_is_the_same_everywhere_and_quick(demo, tmp_path):
-    began = time.monotonic()
+    began = time.process_time()
     create(tmp_path / "again.sqlite")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert (tmp_path / "again.sqlite").read_bytes() == demo.read_bytes()
 
 

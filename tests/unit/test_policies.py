@@ -12,6 +12,7 @@ import yaml
 from amanat.domain.errors import ConfigurationError, ExitCode
 from amanat.domain.model import EngineName, ProofLevel, Scope
 from amanat.domain.policy import (
+    Anchor,
     CodecName,
     Compression,
     Configuration,
@@ -96,6 +97,19 @@ def test_databases_know_where_they_are(tmp_path: Path) -> None:
         parameters={"host": "/run/postgresql", "port": "5432", "dbname": "app"}
     )
     assert databases["db"].environment == "production"
+
+
+def test_an_anchor_and_the_path_of_its_program(tmp_path: Path) -> None:
+    assert load(tmp_path, VALID).anchor is None
+    plain = load(tmp_path, VALID + "anchor: {command: [logger, a b]}\n").anchor
+    assert plain == Anchor(command=("logger", "a b"), timeout=timedelta(seconds=30))
+    ours = load(tmp_path, VALID + "anchor: {command: [tools/anchor.sh], timeout: 5s}\n").anchor
+    assert ours == Anchor(command=(str(tmp_path / "tools/anchor.sh"),), timeout=timedelta(seconds=5))
+
+
+@pytest.mark.parametrize("wrong", ["{}", "{command: []}", "{command: logger}", "{command: [a], timeout: 0s}"])
+def test_an_anchor_that_is_wrong(tmp_path: Path, wrong: str) -> None:
+    assert all("anchor" in line for line in faults(tmp_path, f"{VALID}anchor: {wrong}\n"))
 
 
 def test_a_dump_that_never_stands_back(tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ def ended(started, outcome, **said):
     return replace(started, finished_at=started.started_at + timedelta(minutes=1), outcome=outcome, **said)
 
 
+def without(row, *columns):
+    """As an older schema had it."""
+    return {key: value for key, value in row.items() if key not in columns}
+
+
 def test_a_run_comes_back_as_it_was_written(register):
     started = run(purpose="why", scheduled_at=T, attempt=2)
     register.start_run(started)
@@ -187,7 +192,7 @@ def test_a_register_of_the_first_schema_is_taken_over_with_its_sums(tmp_path):
         old.execute("PRAGMA user_version = 1")
         for row in map(rows.run_row, runs):
             rows.insert(old, "runs", row)
-        rows.insert(old, "snapshots", rows.snapshot_row(kept))
+        rows.insert(old, "snapshots", without(rows.snapshot_row(kept), "manifest_sha256"))
     with closing(Register(tmp_path)) as register:
         counts = {(each.outcome, each.code): (each.count, each.last_finished) for each in register.run_counts()}
         assert counts == {

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -43,14 +44,15 @@ def commit(store, made=None):
     assert store.is_free(made.snapshot.path)
     with store.staging("run1") as folder:
         (folder / "artefact").write_bytes(b"abc")
-        store.commit(made, folder / "artefact", {})
-    return made
+        digest = store.commit(made, folder / "artefact", {})
+    return replace(made, snapshot=replace(made.snapshot, manifest_sha256=digest))
 
 
 def test_a_manifest_survives_the_way_to_disk_and_back(store):
     made = commit(store)
     assert store.read_manifest("atis/a.sqlite") == made
-    assert decode(json.loads(json.dumps(encode(made))), "atis") == made
+    read = decode(json.loads(json.dumps(encode(made))), "atis")
+    assert replace(made, snapshot=replace(made.snapshot, manifest_sha256=None)) == read
     names = sorted(item.name for item in (store.root / "atis").iterdir())
     assert names == ["a.sqlite", "a.sqlite.manifest.json"]
 

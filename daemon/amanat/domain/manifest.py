@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from amanat.domain.chain import Head
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest_reading import Fields
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope, Snapshot, TableRows, utc_text
@@ -25,7 +26,10 @@ class Companion:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """``tools``: name → version of what made the artefact. ``recipe``: shell lines that restore it."""
+    """``tools``: name → version of what made the artefact. ``recipe``: shell lines that restore it.
+
+    ``register_head``: of the register when it was written; None: by a release without, or in an empty one.
+    """
 
     snapshot: Snapshot
     facts: Facts
@@ -34,6 +38,7 @@ class Manifest:
     archive_version: str = ""
     recipe: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    register_head: Head | None = None
 
 
 def encode(manifest: Manifest) -> dict[str, Any]:
@@ -73,6 +78,7 @@ def encode(manifest: Manifest) -> dict[str, Any]:
             "at": _text(snapshot.proof_at),
             "run": snapshot.proof_run,
         },
+        **({"register_head": asdict(manifest.register_head)} if manifest.register_head else {}),
         "tools": dict(manifest.tools),
         "warnings": list(manifest.warnings),
         "restore": list(manifest.recipe),
@@ -120,7 +126,12 @@ def _manifest(data: Fields, folder: str) -> Manifest:
         archive_version=artefact.text("archive_version"),
         recipe=data.texts("restore"),
         warnings=data.texts("warnings"),
+        register_head=_head(data.inner("register_head")) if "register_head" in data else None,
     )
+
+
+def _head(part: Fields) -> Head:
+    return Head(sequence=part.count("sequence"), hash=part.hexadecimal("hash", 64))
 
 
 def _require_known_version(data: Fields) -> None:

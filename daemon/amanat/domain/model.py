@@ -67,6 +67,8 @@ class EntryKind(StrEnum):
     DELETION = "deletion"
     ADOPTION = "adoption"
     LOSS = "loss"
+    CHAIN = "chain"
+    REBUILD = "rebuild"
 
 
 MANUAL_POLICY = "manual"
@@ -141,6 +143,7 @@ class Facts:
 class Snapshot:
     """One artefact and what is known of it; ``path`` is relative to the store.
 
+    ``manifest_sha256``: of its manifest's file; None where it was taken by a release that did not keep it.
     ``required_proof``: the level its policy asked for when it was taken; it is proven when ``proof`` reaches it.
     """
 
@@ -166,6 +169,7 @@ class Snapshot:
     state: SnapshotState = SnapshotState.PRESENT
     held: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
+    manifest_sha256: str | None = None
 
     def __post_init__(self) -> None:
         require_aware(self.taken_at, self.scheduled_at, self.proof_at)

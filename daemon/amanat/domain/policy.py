@@ -136,6 +136,14 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """A command that keeps the register's head somewhere else, and how long it may take."""
+
+    command: tuple[str, ...]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """All that the policy YAML says; ``databases`` and ``policies`` by name.
 
@@ -145,6 +153,7 @@ class Configuration:
     databases: Mapping[str, Database] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    anchor: Anchor | None = None
 
     def scheduled(self) -> tuple[tuple[Policy, Database], ...]:
         """Every (policy, database) that the scheduler runs."""

@@ -18,6 +18,7 @@ from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.units import format_duration
 from amanat.faces import http
+from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.scheduler import Scheduler
 from amanat.host import clock
 from amanat.host.notify import Notifier
@@ -54,6 +55,7 @@ class Daemon:
         watchdog = self._notifier.watchdog_interval
         self._scheduler = Scheduler(
             app,
+            ChainWatch(app.ports, self._state),
             beat=self._beat,
             every_seconds=min(_BEAT_SECONDS, watchdog / 3) if watchdog else _BEAT_SECONDS,
         )

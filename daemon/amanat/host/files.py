@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,9 +60,15 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     The caller sees to it that nobody else replaces ``path`` meanwhile; what a kill left beside it, the next
     call removes.
     """
+    write_pieces(path, (text,), mode=mode)
+
+
+def write_pieces(path: Path, pieces: Iterable[str], *, mode: int = 0o600) -> None:
+    """The same for a text that comes piece by piece."""
     _sweep_beside(path)
     with _replacing(path, mode=mode) as file:
-        file.write(text.encode())
+        for piece in pieces:
+            file.write(piece.encode())
 
 
 def created(path: Path) -> BinaryIO:

@@ -32,6 +32,8 @@ _LEVELS = {
     Event.SNAPSHOT_LOST: "error",
     Event.RETENTION_REFUSED: "warning",
     Event.FOREIGN_FOUND: "warning",
+    Event.REGISTER_BROKEN: "error",
+    Event.ANCHOR_FAILED: "warning",
     Event.DOCUMENT_FAILED: "error",
     Event.SLOT_MISSED: "warning",
     Event.SLOT_SKIPPED: "warning",

@@ -49,6 +49,10 @@ FAMILIES = {
     "oldest_restorable_timestamp_seconds": ("When the oldest proven snapshot was taken; 0: none.", _PAIR),
     "retention_deleted_total": ("Snapshots that retention deleted.", _PAIR),
     "retention_refused_total": ("Prunings that a guard refused.", (*_PAIR, "reason")),
+    "register_chain_valid": (
+        "1 if the register was what it was when the daemon last looked; 0: amanat register verify tells.",
+        (),
+    ),
     "store_free_bytes": ("Free space in the store's file system.", ()),
     "store_used_bytes": ("Bytes of all snapshots in the store.", ()),
     "clock_skew_seconds": ("How far the clock has jumped since the daemon started.", ()),
@@ -64,12 +68,16 @@ NAMES = tuple(f"amanat_{name}" for name in FAMILIES)
 
 @dataclass
 class DaemonState:
-    """What only the running daemon knows; written by the scheduler's face, read here and by ``/readyz``."""
+    """What only the running daemon knows; written by the scheduler's face, read here and by ``/readyz``.
+
+    ``chain_valid``: None until it was looked at.
+    """
 
     heartbeat: float = 0.0
     config_ok: bool = True
     config_loaded: float = 0.0
     clock_skew: float = 0.0
+    chain_valid: bool | None = None
 
 
 class RegisterCollector(Collector):
@@ -158,6 +166,8 @@ class RegisterCollector(Collector):
     def _host(self, families: "_Families") -> None:
         with contextlib.suppress(AmanatError):  # a store that is gone has no free space to tell of
             families.put("store_free_bytes", {(): self._ports.store.free_bytes()})
+        if self._state.chain_valid is not None:
+            families.put("register_chain_valid", {(): int(self._state.chain_valid)})
         families.put("clock_skew_seconds", {(): self._state.clock_skew})
         families.put("config_last_reload_successful", {(): int(self._state.config_ok)})
         families.put("config_last_reload_success_timestamp_seconds", {(): self._state.config_loaded})

@@ -3,7 +3,7 @@
 Adapters fulfil them; a contract suite in ``tests/contract`` runs on every implementation of ``Engine``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ class Ports:
     """Everything that services reach the outside with; ``app`` puts it together.
 
     ``limit``: runs at once on this host. ``policy_now``: the policy of that name as it is in force now.
-    ``write_document``: replace a text file atomically.
+    ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
+    unless it succeeds.
     """
 
     register: Register
@@ -53,5 +54,6 @@ class Ports:
     prover_of: Callable[[EngineName], Prover]
     scratch: Scratch
     write_document: Callable[[Path, str], None]
+    run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
     limit: int
     policy_now: Callable[[str], Policy | None]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from amanat.domain.chain import Head, Row
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
 
 
@@ -131,6 +132,26 @@ class Register(Protocol):
     def append(self, entry: Entry) -> None: ...
     def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
         """Oldest first; of one snapshot, or all."""
+
+    def head(self) -> Head | None:
+        """The newest entry; None: there is none."""
+
+    def hash_at(self, sequence: int) -> str | None:
+        """What an entry holds for its hash; None: there is no such entry."""
+
+    def last_number(self) -> int:
+        """The highest that was ever given to an entry."""
+
+    def stored_entries(
+        self, *, after: int = 0, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Row]:
+        """As they are stored, by their numbers above ``after``; of ``since <= at < until``."""
+
+    def subjects(self) -> Iterator[tuple[Row, Row | None]]:
+        """The row of every snapshot, and what its newest entry repeats of it; both of one moment."""
+
+    def orphans(self) -> list[str]:
+        """Snapshots that entries tell of, and that have no row."""
 
     def last_slot(self, policy: str, database: str) -> datetime | None:
         """The newest scheduled instant that was dealt with."""

@@ -54,8 +54,11 @@ class Store(Protocol):
     def reread(self, artefact: Path, control: Control) -> str:
         """SHA-256 of the bytes as the disk gives them."""
 
-    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
-        """Move staged files into place and write the manifest last; atomic per file, durable at the end."""
+    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> str:
+        """Move staged files into place and write the manifest last; atomic per file, durable at the end.
+
+        SHA-256 of the manifest's file.
+        """
 
     def delete(self, path: str, companions: tuple[str, ...]) -> None:
         """Manifest first, then the files; may be repeated after a crash."""
@@ -79,7 +82,7 @@ class Store(Protocol):
         """The store's form of a path that a person gave; None if it lies elsewhere."""
 
     def read_manifest(self, path: str) -> Manifest:
-        """IntegrityError when it is missing or cannot be read."""
+        """With the SHA-256 of its file in the snapshot; IntegrityError when it is missing or cannot be read."""
 
     def survey(self) -> Found:
         """All that lies in the store; opens no file."""

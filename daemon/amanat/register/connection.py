@@ -1,17 +1,20 @@
 """The register's database: opening, migrating, and one transaction at a time."""
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from amanat.domain.errors import ConfigurationError, RegisterError
-from amanat.host import clock
+from amanat.domain.errors import BusyError, ConfigurationError, IntegrityError, RefusedError, RegisterError
+from amanat.host import clock, files
+from amanat.register import chaining
 
 FILE_NAME = "register.sqlite"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_CHAINED = 3  # the migration that begins the chain
 _BUSY_SECONDS = 30.0
 _PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
@@ -29,6 +32,41 @@ def require(folder: Path) -> None:
             f"there is no register in {folder.absolute()}",
             hint="say where it is with --state or AMANAT_STATE; the first snapshot makes one",
         )
+
+
+def refuse(folder: Path) -> None:
+    """RefusedError when there is a register: who makes one anew must say what becomes of it."""
+    if (folder / FILE_NAME).exists():
+        raise RefusedError(
+            f"there is a register in {folder.absolute()}",
+            hint="--move-aside keeps it under a dated name; `amanat reconcile` only adds what it lacks",
+        )
+
+
+def moved_aside(folder: Path) -> Path | None:
+    """The register under a dated name, whatever is in it; None: there is none. BusyError while it is in use."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    aside = path.with_name(f"{FILE_NAME}.{clock.now():%Y%m%dT%H%M%SZ}")
+    _fold(path)
+    with files.explained(f"register {path} cannot be moved"):
+        for suffix in ("", "-wal", "-shm"):
+            if (part := path.with_name(path.name + suffix)).exists():
+                os.link(part, aside.with_name(aside.name + suffix))  # never over one that is there
+                part.unlink()
+        files.sync(folder)
+    return aside
+
+
+def _fold(path: Path) -> None:
+    """Into one file, which SQLite does only while nobody else has it open; a damaged one is left as it is."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.DatabaseError as exc:
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise BusyError(f"register {path} is in use", hint="wait for the command that uses it") from exc
 
 
 class RegisterDatabase:
@@ -90,6 +128,10 @@ class RegisterDatabase:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as exc:
+            if "Could not decode to UTF-8" in str(exc):
+                raise IntegrityError(
+                    f"register {self.path} was edited: {exc}", hint="`sqlite3` shows it; compare with a copy"
+                ) from exc
             busy = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             raise RegisterError(f"register {self.path}: {exc}", hint=_BUSY_HINT if busy else _HINT) from exc
 
@@ -157,6 +199,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     for number, script in enumerate(scripts[done:], start=done + 1):
         for statement in _statements(script.read_text("utf-8")):
             connection.execute(statement)
+        if number == _CHAINED:
+            chaining.chain_what_is_there(connection, clock.now())
         connection.execute(f"PRAGMA user_version = {number}")
     connection.execute("COMMIT")
 

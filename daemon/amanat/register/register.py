@@ -7,11 +7,12 @@ from datetime import datetime
 from math import inf
 from pathlib import Path
 
+from amanat.domain.chain import Head, Row
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.host import clock
 from amanat.ports import RunCount, SnapshotTotals
-from amanat.register import rows, snapshots, totals
+from amanat.register import chaining, entries, rows, snapshots, totals
 from amanat.register.connection import RegisterDatabase
 
 _LAST_RUNS = (
@@ -104,7 +105,7 @@ class Register:
         try:
             with self._database.transaction() as connection:
                 rows.insert(connection, "snapshots", rows.snapshot_row(snapshot))
-                rows.insert(connection, "entries", rows.entry_row(entry))
+                chaining.append(connection, entry)
         except sqlite3.IntegrityError as exc:
             raise RegisterError(
                 f"snapshot id {snapshot.id} of {snapshot.path} is taken",
@@ -139,7 +140,8 @@ class Register:
         return [(row["database"], row["policy"]) for row in found]
 
     def snapshot_totals(self) -> list[SnapshotTotals]:
-        return totals.snapshot_totals(self._database.query(totals.SNAPSHOTS))
+        with rows.understood():
+            return totals.snapshot_totals(self._database.query(totals.SNAPSHOTS))
 
     def pruned(self) -> dict[tuple[str, str], int]:
         return {(row["database"], row["policy"]): row["count"] for row in self._database.query(totals.PRUNED)}
@@ -166,7 +168,7 @@ class Register:
                 "UPDATE snapshots SET proof = ?, proof_at = ?, proof_run = ?, state = ? WHERE id = ?",
                 (level, rows.time_text(at), run, state, snapshot.id),
             )
-            rows.insert(connection, "entries", rows.entry_row(entry))
+            chaining.append(connection, entry)
         return changed
 
     def begin_pruning(self, snapshot: Snapshot) -> None:
@@ -184,7 +186,7 @@ class Register:
         with self._database.transaction() as connection:
             connection.execute("UPDATE snapshots SET state = ? WHERE id = ?", (state, snapshot.id))
             if entry:
-                rows.insert(connection, "entries", rows.entry_row(entry))
+                chaining.append(connection, entry)
 
     # holds
 
@@ -199,7 +201,7 @@ class Register:
                 raise NotFoundError(
                     f"snapshot {snapshot.id} is being deleted", hint="choose another: `amanat list`"
                 )
-            rows.insert(connection, "entries", rows.entry_row(entry))
+            chaining.append(connection, entry)
 
     def release(self, snapshot: Snapshot, entry: Entry) -> None:
         """Release every hold in force on it."""
@@ -208,13 +210,13 @@ class Register:
                 "UPDATE holds SET released_at = ? WHERE snapshot = ? AND released_at IS NULL",
                 (rows.time_text(entry.at), snapshot.id),
             )
-            rows.insert(connection, "entries", rows.entry_row(entry))
+            chaining.append(connection, entry)
 
     # entries
 
     def append(self, entry: Entry) -> None:
         with self._database.transaction() as connection:
-            rows.insert(connection, "entries", rows.entry_row(entry))
+            chaining.append(connection, entry)
 
     def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
         """Oldest first, read in pages (see ``register.snapshots``)."""
@@ -223,8 +225,30 @@ class Register:
             f"SELECT * FROM entries WHERE {wanted} AND sequence > :after ORDER BY sequence LIMIT 1000",  # noqa: S608
             {"snapshot": snapshot, "after": after},
         ):
-            yield from map(rows.entry_of, page)
+            with rows.understood():
+                found = [rows.entry_of(row) for row in page]
+            yield from found
             after = page[-1]["sequence"]
+
+    def head(self) -> Head | None:
+        return entries.head(self._database)
+
+    def hash_at(self, sequence: int) -> str | None:
+        return entries.hash_at(self._database, sequence)
+
+    def last_number(self) -> int:
+        return entries.last_number(self._database)
+
+    def stored_entries(
+        self, *, after: int = 0, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Row]:
+        return entries.stored(self._database, after=after, since=since, until=until)
+
+    def subjects(self) -> Iterator[tuple[Row, Row | None]]:
+        return entries.subjects(self._database)
+
+    def orphans(self) -> list[str]:
+        return entries.orphans(self._database)
 
     # schedule
 

@@ -1,10 +1,14 @@
 """Values to rows and back."""
 
+import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from amanat.domain.errors import IntegrityError
 from amanat.domain.model import (
     EngineName,
     Entry,
@@ -17,6 +21,24 @@ from amanat.domain.model import (
     SnapshotState,
     Stage,
 )
+
+SNAPSHOTS = """
+    SELECT snapshots.*, (SELECT json_group_array(reason) FROM
+        (SELECT reason FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL ORDER BY id)) AS held
+    FROM snapshots WHERE
+"""
+"""What ``snapshot_of`` reads; a condition follows."""
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """IntegrityError for a value that amanat never wrote."""
+    try:
+        yield
+    except (ValueError, TypeError) as exc:
+        raise IntegrityError(
+            f"the register holds what amanat did not write: {exc}", hint="`amanat register verify` tells where"
+        ) from exc
 
 
 def time_text(time: datetime) -> str:
@@ -78,6 +100,7 @@ def snapshot_row(snapshot: Snapshot) -> dict[str, object]:
         "proof_run": snapshot.proof_run,
         "state": snapshot.state,
         "companions": json.dumps(snapshot.companions, ensure_ascii=False),
+        "manifest_sha256": snapshot.manifest_sha256,
     }
 
 
@@ -106,6 +129,7 @@ def snapshot_of(row: sqlite3.Row) -> Snapshot:
         state=SnapshotState(row["state"]),
         held=texts_of(row["held"]),
         companions=texts_of(row["companions"]),
+        manifest_sha256=row["manifest_sha256"],
     )
 
 
@@ -153,7 +177,7 @@ def run_of(row: sqlite3.Row) -> Run:
     )
 
 
-def entry_row(entry: Entry) -> dict[str, object]:
+def entry_row(entry: Entry) -> dict[str, str | int | None]:
     return {
         "at": time_text(entry.at),
         "by": entry.by,
@@ -171,11 +195,12 @@ def entry_row(entry: Entry) -> dict[str, object]:
 
 
 def entry_of(row: sqlite3.Row) -> Entry:
-    values = {key: row[key] for key in row.keys() if key != "sequence"}  # noqa: SIM118 - sqlite3.Row
+    """Without what only the chain is for."""
+    values = {field.name: row[field.name] for field in fields(Entry)}
     return Entry(**{**values, "at": time_of(row["at"]), "kind": EntryKind(row["kind"])})
 
 
-def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -> None:
     """``table`` and the column names are ours, never user text."""
     columns, marks = ", ".join(row), ", ".join(f":{column}" for column in row)
     connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)  # noqa: S608

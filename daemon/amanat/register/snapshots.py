@@ -11,11 +11,6 @@ from amanat.register import rows
 from amanat.register.connection import RegisterDatabase
 
 _PAGE = 1000
-_SELECT = """
-    SELECT snapshots.*, (SELECT json_group_array(reason) FROM
-        (SELECT reason FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL ORDER BY id)) AS held
-    FROM snapshots WHERE
-"""
 _KEPT = "state <> 'pruned'"  # word for word as in the partial indexes, or SQLite does not use them
 _RANK = " ".join(f"WHEN '{level}' THEN {rank}" for rank, level in enumerate(ProofLevel))
 _PROVEN = f"state = 'present' AND proof <> 'none' AND CASE proof {_RANK} END >= CASE required_proof {_RANK} END"
@@ -47,7 +42,8 @@ def newest(
 
 def where(register: RegisterDatabase, condition: str, *values: object) -> list[Snapshot]:
     """``condition``: ours, never user text."""
-    return [rows.snapshot_of(row) for row in register.query(f"{_SELECT} {condition}", values)]
+    with rows.understood():
+        return [rows.snapshot_of(row) for row in register.query(f"{rows.SNAPSHOTS} {condition}", values)]
 
 
 def _equal(named: dict[str, object]) -> list[str]:
@@ -58,5 +54,6 @@ def _read(
     register: RegisterDatabase, wanted: list[str], named: dict[str, object], *, limit: int
 ) -> list[Snapshot]:
     condition = " AND ".join(wanted) or "true"
-    found = register.query(f"{_SELECT} {condition} ORDER BY taken_at DESC, id LIMIT {limit}", named)
-    return [rows.snapshot_of(row) for row in found]
+    found = register.query(f"{rows.SNAPSHOTS} {condition} ORDER BY taken_at DESC, id LIMIT {limit}", named)
+    with rows.understood():
+        return [rows.snapshot_of(row) for row in found]

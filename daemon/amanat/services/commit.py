@@ -1,6 +1,6 @@
 """From a staged artefact to a snapshot that counts: bytes on the disk, proof, name, files, manifest, row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,7 +42,9 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Sn
     control.check()
     ports.register.name_artefact(taken.run, path)
     manifest = _manifest(ports, snapshot, taken.artefact, companions)
-    ports.store.commit(manifest, taken.artefact.path, {item.file: staged for item, staged in companions})
+    staged = {item.file: file for item, file in companions}
+    manifest_sha256 = ports.store.commit(manifest, taken.artefact.path, staged)
+    snapshot = replace(snapshot, manifest_sha256=manifest_sha256)
     entry = Entry.about(snapshot, EntryKind.SNAPSHOT, at=snapshot.taken_at, by=snapshot.by, run=taken.run)
     ports.register.add_snapshot(snapshot, entry)
     ports.emit(Event.SNAPSHOT_COMMITTED, **request.label, snapshot=snapshot.id, path=path, size_bytes=size)
@@ -106,6 +108,7 @@ def _manifest(ports: Ports, snapshot: Snapshot, artefact: Artefact, companions: 
         archive_version=artefact.archive_version,
         recipe=ports.prover_of(snapshot.engine).recipe(file, artefact.facts),
         warnings=artefact.warnings,
+        register_head=ports.register.head(),
     )
 
 

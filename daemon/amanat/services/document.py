@@ -8,6 +8,7 @@ from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 
+from amanat.domain.chain import Head
 from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.model import Snapshot, SnapshotState
@@ -15,10 +16,11 @@ from amanat.domain.policy import Configuration
 from amanat.domain.units import format_size
 from amanat.ports import Ports
 
-_HEAD = """# Backup register
+_TITLE = """# Backup register
 
 Written by Amanat after each change; edits are overwritten. Times are UTC.
-
+"""
+_TABLE = """
 | Date and time | By whom | Purpose | Environment | Scope | File | Size | Proof |
 | --- | --- | --- | --- | --- | --- | ---: | --- |
 """
@@ -33,7 +35,8 @@ def update(ports: Ports, configuration: Configuration) -> None:
         try:
             with ports.locks.documents(control, wait=_WAIT_SECONDS):
                 rows = (ports.register.each_snapshot(database=name) for name in sorted(databases))
-                ports.write_document(path, render(merge(*rows, key=lambda row: row.taken_at, reverse=True)))
+                newest_first = merge(*rows, key=lambda row: row.taken_at, reverse=True)
+                ports.write_document(path, render(newest_first, ports.register.head()))
         except AmanatError as exc:
             ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
 
@@ -46,9 +49,10 @@ def _documents(configuration: Configuration) -> dict[Path, set[str]]:
     return found
 
 
-def render(snapshots: Iterable[Snapshot]) -> str:
+def render(snapshots: Iterable[Snapshot], head: Head | None = None) -> str:
     """A table, newest first. Text from users cannot break it: one line, every special character escaped."""
-    return _HEAD + "".join(_line(snapshot) for snapshot in snapshots)
+    anchor = f"The register's head when this was written: `{head}`.\n" if head else ""
+    return _TITLE + anchor + _TABLE + "".join(_line(snapshot) for snapshot in snapshots)
 
 
 def _line(snapshot: Snapshot) -> str:

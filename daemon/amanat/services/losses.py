@@ -33,8 +33,13 @@ def _seen(ports: Ports, rows: Iterable[Snapshot]) -> Iterator[tuple[Snapshot, bo
 
 def require_store(ports: Ports) -> None:
     """StoreError if it is missing, or empty although the register knows snapshots: a disk that is not mounted."""
+    require_filled(ports, sum(totals.present for totals in ports.register.snapshot_totals()))
+
+
+def require_filled(ports: Ports, known: int) -> None:
+    """The same; ``known``: how many snapshots should be in it."""
     ports.store.require()
-    if ports.store.is_bare() and (known := sum(totals.present for totals in ports.register.snapshot_totals())):
+    if known and ports.store.is_bare():
         raise StoreError(
             f"store {ports.store.root} is empty, and the register knows {known} snapshots in it",
             hint="mount it; if they were really removed, `amanat reconcile` takes note of that",

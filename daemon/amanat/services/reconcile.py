@@ -1,9 +1,11 @@
 """Bring register and store into agreement after a crash; safe while other runs are alive."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from amanat.domain.chain import Head
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import SUFFIX, Manifest
@@ -56,8 +58,7 @@ def _rows_of(ports: Ports, units: Iterable[Manifest]) -> list[Snapshot]:
 def reconcile(ports: Ports, *, by: str) -> Repairs:
     """Carry out what ``look`` finds; each step may be repeated after another crash."""
     repairs = look(ports)
-    for manifest in repairs.adopted:
-        _adopt(ports, manifest, by)
+    _adopt_all(ports, repairs.adopted, by)
     for database in sorted({run.database for run in repairs.interrupted}):
         with contextlib.suppress(BusyError), _locked(ports, database):  # who holds the lock settles it himself
             settle(ports, database)
@@ -75,6 +76,34 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
     for path, reason in repairs.broken.items():
         ports.emit(Event.FOREIGN_FOUND, path=path, reason=reason)
     return repairs
+
+
+def rebuild(ports: Ports, *, by: str, aside: Path | None) -> Repairs:
+    """The same in a register that is empty. ``aside``: where the one of before lies."""
+    _begin_anew(ports, look(ports).adopted, by, aside)
+    return reconcile(ports, by=by)
+
+
+def newest_head(manifests: Iterable[Manifest]) -> Head | None:
+    heads = [manifest.register_head for manifest in manifests if manifest.register_head]
+    return max(heads, key=lambda head: head.sequence, default=None)
+
+
+def _begin_anew(ports: Ports, manifests: Sequence[Manifest], by: str, aside: Path | None = None) -> None:
+    """The first entry says that others came before, and which was the last that anybody knows."""
+    head = newest_head(manifests) or "none"
+    detail = f"made anew from {len(manifests)} manifests; newest head of the register before, in them: {head}"
+    moved = f"; it was moved to {aside.name}" if aside else ""
+    entry = Entry(
+        at=ports.now(),
+        by=by,
+        kind=EntryKind.REBUILD,
+        database="",
+        outcome=Outcome.SUCCEEDED,
+        detail=f"{detail}{moved}",
+    )
+    ports.register.append(entry)
+    _tell(ports, "register", detail)
 
 
 def settle(ports: Ports, database: str) -> None:
@@ -118,10 +147,19 @@ def _close(ports: Ports, run: Run) -> None:
     _tell(ports, "interrupted", run.id)
 
 
+def _adopt_all(ports: Ports, manifests: Sequence[Manifest], by: str) -> None:
+    if manifests and ports.register.head() is None:
+        _begin_anew(ports, manifests, by)
+    for manifest in manifests:
+        _adopt(ports, manifest, by)
+
+
 def _adopt(ports: Ports, manifest: Manifest, by: str) -> None:
     """The manifest's proof holds for the bytes it was made of, so these are read first."""
     snapshot = losses.judged_by_bytes(ports, manifest.snapshot)
-    detail = f"adopted from {snapshot.path}"
+    head = manifest.register_head
+    known = head is None or ports.register.hash_at(head.sequence) == head.hash
+    detail = f"adopted from {snapshot.path}" + ("" if known else f", which knows another register, {head}")
     entry = Entry.about(snapshot, EntryKind.ADOPTION, at=ports.now(), by=by, detail=detail)
     try:
         ports.register.add_snapshot(snapshot, entry)

@@ -26,6 +26,7 @@ def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
         "size_bytes": snapshot.size_bytes,
         "source_bytes": snapshot.source_bytes,
         "sha256": snapshot.sha256,
+        "manifest_sha256": snapshot.manifest_sha256,
         "taken_at": utc_text(snapshot.taken_at),
         "scheduled_at": optional_text(snapshot.scheduled_at),
         "proof": snapshot.proof,

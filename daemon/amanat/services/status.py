@@ -1,6 +1,7 @@
 """The state of every policy, and when it runs next."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -16,12 +17,13 @@ _ENDED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.YIELDE
 
 def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
     """JSON-ready: what runs now, and for every policy and database when it last succeeded and is next due."""
-    now = ports.now()
+    now, head = ports.now(), ports.register.head()
     missed = ports.register.missed_slots()
     proven = {(item.policy, item.database): item.proven for item in ports.register.snapshot_totals()}
     return {
         "now": utc_text(now),
         "store": {"path": str(ports.store.root), "free_bytes": ports.store.free_bytes()},
+        "register_head": asdict(head) if head else None,
         "running": [run_row(run) for run in ports.register.open_runs() if ports.locks.is_alive(run.id)],
         "policies": [
             {

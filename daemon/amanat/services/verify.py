@@ -55,6 +55,11 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control
             f"the manifest of {artefact.name} and the register disagree on its SHA-256",
             hint="one of them was edited; compare with another copy",
         )
+    if snapshot.manifest_sha256 not in (None, manifest.snapshot.manifest_sha256):
+        raise IntegrityError(
+            f"the manifest of {artefact.name} was edited since it was written",
+            hint="the register keeps its SHA-256; compare with another copy",
+        )
     _check_companions(ports, manifest, artefact, control)
     prove.prove(
         ports,

@@ -223,9 +223,23 @@ class PolicyModel(Strict):
     )
 
 
+class AnchorModel(Strict):
+    """A command that keeps the register's head where who rewrites the register cannot reach."""
+
+    command: Annotated[list[Text], Field(min_length=1)] = Field(
+        description="The program and its arguments, without a shell; run after each change of the register, with"
+        " AMANAT_HEAD_SEQUENCE and AMANAT_HEAD_HASH in its environment."
+    )
+    timeout: PositiveDuration = Field(default="30s", description="A command that takes longer is stopped.")
+
+
 class PolicyFile(Strict):
     """Databases to keep restorable, and the policies that say how."""
 
     version: Version = Field(description="The version of this file's form: 1.")
     databases: dict[Name, DatabaseModel] = Field(min_length=1, description="The databases, by name.")
     policies: dict[PolicyName, PolicyModel] = Field(description="The policies, by name.")
+    anchor: AnchorModel | None = Field(
+        default=None,
+        description="A command that keeps the register's head where who rewrites the register cannot reach.",
+    )

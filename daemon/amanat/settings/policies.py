@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from amanat.domain.model import EngineName, ProofLevel, Scope
 from amanat.domain.policy import (
+    Anchor,
     CodecName,
     Compression,
     Configuration,
@@ -85,7 +86,15 @@ def _configuration(file: models.PolicyFile, base: Path, warnings: Iterable[str])
         databases={name: _database(name, database, base) for name, database in file.databases.items()},
         policies={name: _policy(name, policy) for name, policy in file.policies.items()},
         warnings=tuple(warnings),
+        anchor=_anchor(file.anchor, base) if file.anchor else None,
     )
+
+
+def _anchor(anchor: models.AnchorModel, base: Path) -> Anchor:
+    """A program with a slash in its name is a path, and relative as other paths of the file are."""
+    program, *arguments = anchor.command
+    found = str(base / program) if "/" in program else program
+    return Anchor(command=(found, *arguments), timeout=parse_duration(anchor.timeout))
 
 
 def _database(name: str, database: models.DatabaseModel, base: Path) -> Database:

@@ -11,7 +11,6 @@ from amanat.settings.words import did_you_mean
 
 LATER_KEYS = frozenset(
     {
-        "anchor",
         "checks",
         "drill_server",
         "drills",

@@ -2,11 +2,13 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from amanat.domain import manifest as manifests
@@ -81,16 +83,17 @@ class LocalStore:
                 files.sync(self.root)
             return not (os.path.lexists(target) or os.path.lexists(_manifest_path(target)))
 
-    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> None:
+    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> str:
         """Rename companions and artefact into place, and the manifest last: the commit mark.
 
         ``companions``: final file name → staged file. All staged files have been synced by the caller.
+        Returns the SHA-256 of the manifest's file.
         """
         target = self.path(manifest.snapshot.path)
         mark = _manifest_path(artefact)
         with files.explained(f"snapshot {target} cannot be put into place"):
-            text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False)
-            files.replace_text(mark, text + "\n")
+            text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False) + "\n"
+            files.replace_text(mark, text)
             try:
                 for name, staged in companions.items():
                     staged.rename(target.with_name(name))
@@ -102,6 +105,7 @@ class LocalStore:
                 for name in (_manifest_path(target).name, target.name, *companions):
                     target.with_name(name).unlink(missing_ok=True)
                 raise
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def delete(self, path: str, companions: tuple[str, ...]) -> None:
         """Manifest first, then the files; gone already is no error. Symlinks are removed, not followed."""
@@ -147,7 +151,11 @@ class LocalStore:
 
     def read_manifest(self, path: str) -> Manifest:
         """IntegrityError when it is missing or not one of ours."""
-        return self._decode(_manifest_path(self.path(path)))
+        file = _manifest_path(self.path(path))
+        content = _bytes_of(file)
+        manifest = self._decode(file, content)
+        digest = hashlib.sha256(content).hexdigest()
+        return replace(manifest, snapshot=replace(manifest.snapshot, manifest_sha256=digest))
 
     def survey(self) -> Found:
         """Everything below the store, by name: reading every manifest would take minutes one day."""
@@ -204,23 +212,34 @@ class LocalStore:
             else:
                 yield top.name
 
-    def _decode(self, file: Path) -> Manifest:
+    def _decode(self, file: Path, content: bytes) -> Manifest:
         try:
-            data = json.loads(file.read_bytes())
-        except PermissionError as exc:
-            raise StoreError(
-                f"manifest {file} cannot be read: {exc.strerror}",
-                hint=f"it belongs to {file.owner()}: run as that user",
-            ) from exc
-        except (OSError, ValueError, RecursionError) as exc:
-            raise IntegrityError(
-                f"manifest {file} cannot be read: {exc}", hint="without it the artefact is not a snapshot"
-            ) from exc
+            data = json.loads(content)
+        except (ValueError, RecursionError) as exc:
+            raise _unreadable(file, exc) from exc
         manifest = manifests.decode(data, file.parent.relative_to(self.root).as_posix())
         expected = f"{manifest.snapshot.path.rsplit('/', 1)[-1]}{manifests.SUFFIX}"
         if file.name != expected:
             raise IntegrityError(f"manifest {file} names another artefact", hint=f"its own name was {expected}")
         return manifest
+
+
+def _bytes_of(manifest: Path) -> bytes:
+    try:
+        return manifest.read_bytes()
+    except PermissionError as exc:
+        raise StoreError(
+            f"manifest {manifest} cannot be read: {exc.strerror}",
+            hint=f"it belongs to {manifest.owner()}: run as that user",
+        ) from exc
+    except OSError as exc:
+        raise _unreadable(manifest, exc) from exc
+
+
+def _unreadable(manifest: Path, exc: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"manifest {manifest} cannot be read: {exc}", hint="without it the artefact is not a snapshot"
+    )
 
 
 def _manifest_path(artefact: Path) -> Path:

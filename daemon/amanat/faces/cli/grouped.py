@@ -11,7 +11,8 @@ class Grouped(typer.core.TyperGroup):
     """Help by panel, as plain text: drawing it with rich would take as long as all the rest."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args and not ctx.resilient_parsing:  # which is how words are completed
+        alone = self.invoke_without_command
+        if not args and not alone and not ctx.resilient_parsing:  # which is how words are completed
             typer.echo(ctx.get_help())
             raise typer.Exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)

@@ -10,7 +10,17 @@ import typer
 
 from amanat import __version__
 from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
-from amanat.faces.cli import configuration, demo, output, overview, retention, service, session, snapshots
+from amanat.faces.cli import (
+    configuration,
+    demo,
+    output,
+    overview,
+    register,
+    retention,
+    service,
+    session,
+    snapshots,
+)
 from amanat.faces.cli.grouped import Grouped
 
 _PLACES = ("--policies", "--store", "--state")
@@ -25,7 +35,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (snapshots, retention, overview, configuration, service, demo):
+for module in (snapshots, retention, overview, register, configuration, service, demo):
     module.add_to(cli)
 
 

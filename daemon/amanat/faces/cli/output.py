@@ -56,7 +56,7 @@ def print_json_list(values: Iterable[Any]) -> None:
     items = (_json(value).replace("\n", "\n  ") for value in values)
     first = next(items, None)
     rest = (f",\n  {item}" for item in items)
-    _write(chain((f"[\n  {first}",), rest, ("\n]\n",)) if first else ["[]\n"])
+    write(chain((f"[\n  {first}",), rest, ("\n]\n",)) if first else ["[]\n"])
 
 
 def _json(value: Any) -> str:
@@ -69,12 +69,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence
     if sys.stdout.isatty():
         from amanat.faces.cli import columns
 
-        _write(columns.drawn(head, cells, right))
+        write(columns.drawn(head, cells, right))
     else:
-        _write("\t".join(row) + "\n" for row in chain((head,), cells))
+        write("\t".join(row) + "\n" for row in chain((head,), cells))
 
 
-def _write(lines: Iterable[str]) -> None:
+def write(lines: Iterable[str]) -> None:
     sys.stdout.writelines(lines)
     sys.stdout.flush()
 

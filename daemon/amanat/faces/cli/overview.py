@@ -1,4 +1,4 @@
-"""``status next runs register reconcile``."""
+"""``status next runs reconcile``."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,6 @@ def add_to(cli: typer.Typer) -> None:
     cli.command(rich_help_panel=_PANEL)(status)
     cli.command("next", rich_help_panel=_PANEL)(next_)
     cli.command(rich_help_panel=_PANEL)(runs)
-    cli.command(rich_help_panel=_PANEL)(register)
     cli.command(rich_help_panel=_PANEL)(reconcile)
 
 
@@ -53,6 +52,8 @@ def status(*, as_json: output.AsJson = False) -> None:
         typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
     for name in found["uncovered"]:
         typer.echo(f"no policy covers {name}: nothing is taken of it but by hand")
+    if head := found["register_head"]:
+        typer.echo(f"register: {head['sequence']} entries, head {head['sequence']}:{head['hash']}")
     store = found["store"]
     typer.echo(f"store {store['path']}: {format_size(store['free_bytes'])} free")
 
@@ -141,56 +142,6 @@ def runs(
     )
 
 
-def register(
-    *,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the Markdown register.")] = False,
-    as_json: output.AsJson = False,
-) -> None:
-    """Show the audit record: who did what, when and why.
-
-    Exit status: 0.
-    """
-    from amanat.services import document
-
-    app = session.open_app()
-    if markdown:
-        typer.echo(document.render(app.ports.register.each_snapshot()), nl=False)
-        return
-    entries = app.ports.register.entries()
-    if as_json:
-        output.print_json_list({**vars(entry), "at": utc_text(entry.at)} for entry in entries)
-        return
-    output.table(
-        (
-            "WHEN",
-            "BY",
-            "WHAT",
-            "OUTCOME",
-            "DATABASE",
-            "ENVIRONMENT",
-            "SCOPE",
-            "PURPOSE",
-            "SNAPSHOT",
-            "DETAIL",
-        ),
-        (
-            (
-                output.local(entry.at),
-                entry.by,
-                entry.kind,
-                entry.outcome,
-                entry.database,
-                entry.environment,
-                entry.scope,
-                entry.purpose,
-                entry.snapshot or "",
-                entry.detail,
-            )
-            for entry in entries
-        ),
-    )
-
-
 def reconcile(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -206,7 +157,7 @@ def reconcile(
     app = session.open_app(create=True)
     app.ports.store.require()
     repairs = service.look(app.ports) if dry_run else app.reconcile(by=output.who(by))
-    found = _repairs(repairs)
+    found = repairs_row(repairs)
     if as_json:
         output.print_json(found)
         return
@@ -218,7 +169,7 @@ def reconcile(
     )
 
 
-def _repairs(repairs: "Repairs") -> dict[str, list[str]]:
+def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
     return {
         "interrupted": [run.id for run in repairs.interrupted],
         "swept": list(repairs.swept),

@@ -15,6 +15,7 @@ from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.policy import Configuration, Database, Policy
 from amanat.domain.schedule import previous_instant
+from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.loop import Loop
 from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
 from amanat.host import clock, memory
@@ -22,6 +23,8 @@ from amanat.services import due
 
 _LOOK = "look for losses"
 _LOOK_PAUSE = timedelta(minutes=10)
+_AUDIT = "look at the register"
+_AUDIT_PAUSE = timedelta(days=1)
 _JUMP_SECONDS = 60.0  # a clock that is set by less disturbs no schedule
 _MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is decided by locks
 
@@ -29,8 +32,9 @@ _MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is 
 class Scheduler:
     """``beat`` is called in the scheduler's own loop: when the loop hangs, it is not."""
 
-    def __init__(self, app: App, *, beat: Callable[[], None], every_seconds: float) -> None:
+    def __init__(self, app: App, watch: ChainWatch, *, beat: Callable[[], None], every_seconds: float) -> None:
         self._app = app
+        self._watch = watch
         self._active = 0
         self._idle = threading.Condition()
         self._beat = beat
@@ -44,6 +48,8 @@ class Scheduler:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._scheduler.add_job(self._look, PauseTrigger(_LOOK_PAUSE), id=_LOOK)
+        pause = PauseTrigger(_AUDIT_PAUSE)
+        self._scheduler.add_job(watch.look_at_all, pause, id=_AUDIT, next_run_time=clock.now())
         self._scheduler.add_listener(self._on_overlap, EVENT_JOB_MAX_INSTANCES)
 
     def start(self) -> None:
@@ -72,7 +78,8 @@ class Scheduler:
                 self._add(job_id, policy, database, change="changed" if job else "added")
 
     def _jobs(self) -> dict[str, Job]:
-        return {job.id: job for job in self._scheduler.get_jobs() if job.id != _LOOK}
+        """Those of policies."""
+        return {job.id: job for job in self._scheduler.get_jobs() if job.id not in {_LOOK, _AUDIT}}
 
     def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
         """Runs at once too: what is due then, if anything, the register knows."""
@@ -112,6 +119,7 @@ class Scheduler:
         try:
             with self._counted():
                 self._app.run_due(policy, database)
+                self._watch.look_at_the_tail()
         except AmanatError as exc:
             if exc.kind in {"register", "configuration"}:  # no row could tell of these
                 self._app.ports.emit(
@@ -124,6 +132,7 @@ class Scheduler:
         """Files that somebody removed must not be found out on the day they are needed."""
         try:
             self._app.record_losses(by=due.BY_SCHEDULER)
+            self._watch.look_at_the_tail()
         except AmanatError as exc:
             self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for losses: {exc}")
 

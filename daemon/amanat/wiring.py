@@ -1,0 +1,60 @@
+"""Which engine serves a configured database, and with which password."""
+
+from amanat.domain.errors import ConfigurationError
+from amanat.domain.model import EngineName
+from amanat.domain.policy import (
+    Configuration,
+    Database,
+    LaravelSource,
+    PostgresqlSource,
+    Secret,
+    Source,
+    SqliteSource,
+)
+from amanat.ports import Engine, Prover
+
+
+def engine_of(database: Database) -> Engine:
+    """An engine bound to where the database is now: an application's ``.env`` is read at each call."""
+    source = _resolved(database.source)
+    if isinstance(source, SqliteSource):
+        from amanat.engines.sqlite import SqliteEngine
+
+        return SqliteEngine(source)
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlEngine
+
+        return PostgresqlEngine(source, _password(source.password))
+    raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
+
+
+def prover_of(engine: EngineName, configuration: Configuration) -> Prover:
+    """It needs no source; but a client folder that some database names may hold the newest tools."""
+    if engine is EngineName.SQLITE:
+        from amanat.engines.sqlite import SqliteProver
+
+        return SqliteProver()
+    from amanat.engines.postgresql import PostgresqlProver
+
+    sources = [database.source for database in configuration.databases.values()]
+    folders = [source.client for source in sources if not isinstance(source, SqliteSource) and source.client]
+    return PostgresqlProver(extra_client_folders=tuple(dict.fromkeys(folders)))
+
+
+def _resolved(source: Source) -> Source:
+    if not isinstance(source, LaravelSource):
+        return source
+    from amanat.settings import laravel
+
+    resolved, _ = laravel.resolve(source.folder, source.connection, client=source.client)
+    return resolved
+
+
+def _password(secret: Secret | str | None) -> str | None:
+    from amanat.observability import redaction
+    from amanat.settings import secrets
+
+    password = secrets.read(secret) if isinstance(secret, Secret) else secret
+    if password:
+        redaction.remember(password)
+    return password
