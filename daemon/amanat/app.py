@@ -27,7 +27,7 @@ from amanat.domain.policy import (
     Source,
     SqliteSource,
 )
-from amanat.host import clock
+from amanat.host import clock, git
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
@@ -212,6 +212,7 @@ def open_app(
         prover_of=lambda engine: prover_of(engine, app.configuration),
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
+        commit_of=git.commit_of,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
     )

@@ -40,7 +40,7 @@ class Ports:
     """Everything that services reach the outside with; ``app`` puts it together.
 
     ``limit``: runs at once on this host. ``policy_now``: the policy of that name as it is in force now.
-    ``write_document``: replace a text file atomically.
+    ``write_document``: replace a text file atomically. ``commit_of``: the git commit that a folder is at, if any.
     """
 
     register: Register
@@ -53,5 +53,6 @@ class Ports:
     prover_of: Callable[[EngineName], Prover]
     scratch: Scratch
     write_document: Callable[[Path, str], None]
+    commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: Callable[[str], Policy | None]
