@@ -25,7 +25,7 @@ from amanat.domain.policy import (
     Policy,
     SqliteSource,
 )
-from amanat.host import clock
+from amanat.host import clock, git
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
@@ -227,6 +227,7 @@ def open_app(
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
         run_command=_run_command,
+        commit_of=git.commit_of,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
     )

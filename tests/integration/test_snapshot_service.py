@@ -34,6 +34,19 @@ def test_a_snapshot_is_committed_proven_registered_and_documented(workshop):
     assert taken.path in workshop.database.register_document.read_text()
 
 
+def test_the_manifest_tells_of_the_application(workshop, tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text(f"{'ab' * 20}\n")
+    database = replace(workshop.database, application=tmp_path)
+    told = [workshop.take(database=database, version="2.7"), workshop.take(version="2.7"), workshop.take()]
+    extras = [workshop.app.ports.store.read_manifest(taken.path).facts.extra for taken in told]
+    assert [extra.get("application") for extra in extras] == [
+        {"version": "2.7", "commit": "ab" * 20},
+        {"version": "2.7"},
+        None,
+    ]
+
+
 def test_the_path_is_named_in_the_row_before_the_file_is_there(workshop, monkeypatch):
     seen = []
     store = workshop.app.ports.store

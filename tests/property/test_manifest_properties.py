@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amanat.domain.description import DatabaseObject, Description
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest import Companion, Manifest, decode, encode
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
@@ -22,6 +23,18 @@ JSON = st.recursive(
 )
 NAMES = st.from_regex(r"[A-Za-z0-9əş][A-Za-z0-9əş ._-]{0,20}", fullmatch=True)
 SIZES = st.integers(0, 2**63 - 1)
+DESCRIPTIONS = st.builds(
+    Description,
+    dialect=TEXTS,
+    objects=st.lists(
+        st.builds(DatabaseObject, kind=TEXTS, within=TEXTS, name=TEXTS, definition=TEXTS | st.just("long" * 30)),
+        max_size=4,
+        unique_by=lambda item: item.place,
+    ).map(tuple),
+    sequences=st.dictionaries(TEXTS, st.integers(-(2**64), 2**64), max_size=2),
+    descending=st.lists(TEXTS, max_size=2).map(tuple),
+    collations=st.dictionaries(TEXTS, TEXTS, max_size=2),
+).map(lambda description: description.compact)
 HASHES = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))
 LISTS = st.lists(TEXTS, max_size=3).map(tuple)
@@ -57,6 +70,7 @@ def manifests(draw):
             source_bytes=source_bytes,
             tables=draw(LISTS),
             counts=draw(st.dictionaries(TEXTS, SIZES, max_size=3)),
+            description=draw(st.none() | DESCRIPTIONS),
             extra=draw(
                 st.dictionaries(TEXTS, st.none() | st.booleans() | SIZES | TEXTS | st.lists(SIZES), max_size=3)
             ),

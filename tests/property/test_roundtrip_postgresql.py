@@ -24,6 +24,7 @@ from tests.support import archives
 from tests.support.archive_judge import judged
 from tests.support.postgres_subject import engine_for
 from tests.support.random_databases import databases
+from tests.support.restored import compared, told
 
 CASES = int(os.environ.get("AMANAT_ROUNDTRIP_CASES", "0"))
 SEED = int(os.environ.get("AMANAT_ROUNDTRIP_SEED", "0"))
@@ -58,6 +59,7 @@ class RoundTrip:
             assert _sorted(archives.script(self._postgres, copy)) == _sorted(
                 archives.script(self._postgres, source)
             )
+            assert told(compared(copy, taken, folder)) == []
         self.databases += 1
 
     def _take(self, source, folder, order):

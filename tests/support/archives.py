@@ -14,6 +14,8 @@ from amanat.archive import Algorithm, Archive, Codec, Progress, rewrite
 from amanat.archive import header as header_format
 from amanat.archive import toc as toc_format
 from amanat.archive.wire import Source
+from amanat.engines.postgresql.restore_passes import passes, schemas
+from amanat.ports import Artefact
 from tests.support.postgres_plugin import Postgres
 
 GZIP = Codec(algorithm=Algorithm.GZIP)
@@ -89,6 +91,15 @@ def rewritten(
 def restore(postgres: Postgres, archive: Path, where: Mapping[str, str], *options: str) -> None:
     command = [postgres.bin / "pg_restore", "--exit-on-error", "-d", where["dbname"], *options, archive]
     subprocess.run(command, env=environment(where), capture_output=True, check=True)
+
+
+def restore_by_recipe(postgres: Postgres, artefact: Artefact, where: Mapping[str, str]) -> None:
+    """As the recipe says for a part: what leads out of it is reported, and left out."""
+    for schema in schemas(artefact.facts):
+        postgres.psql(f'CREATE SCHEMA "{schema}"', where["dbname"])
+    for run in passes(artefact.facts):
+        command = [postgres.bin / "pg_restore", "-d", where["dbname"], *run.options, artefact.path]
+        subprocess.run(command, env=environment(where), capture_output=True, check=False)
 
 
 def listing(postgres: Postgres, archive: Path) -> str:

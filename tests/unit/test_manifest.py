@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from amanat.domain.description import DatabaseObject, Description
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest import Companion, Manifest, decode, encode
 from amanat.domain.model import Facts, Scope
@@ -28,6 +29,15 @@ GOOD = Manifest(
         source_bytes=100,
         tables=("public.users",),
         counts={"users": 3},
+        description=Description(
+            dialect="PostgreSQL 15",
+            objects=(
+                DatabaseObject(kind="column", within="public.users", name="id", definition="1: bigint"),
+                DatabaseObject(kind="table", within="public", name="users", definition=""),
+            ),
+            sequences={"public.users_id_seq": 4},
+            collations={"database": "2.31"},
+        ),
         extra={"table_oids": {"public.users": 16400}, "globals": True},
     ),
     companions=(Companion(file="öncə şəkil.dump.globals.sql", size_bytes=5, sha256="a" * 64),),
@@ -111,6 +121,14 @@ def test_what_was_written_is_read():
         "facts.counts": [None, [], {"users": -1}, {"users": "3"}, {"users": None}],
         "facts.extra": [None, [], nested(20), {"x": nested(20)}, {"x": nested(5000)}, {"x": float("nan")}, {"\ud800": 1}],
         "facts.also": [1],
+        "facts.description": [None, [], {}, "x"],
+        "facts.description.fingerprint": [None, "", "0" * 64],
+        "facts.description.objects": [None, [], {}, {"table": {"public": {"users": 1}}}, {"table": {}}, {"table": []}],
+        "facts.description.objects.column": [{}, {"public.users": {"id": "2: bigint"}}, {"\ud800": {"id": "1"}}],
+        "facts.description.sequences": [None, [], {"s": 1.0}, {"s": True}, {"s": 2**65}, {"s": "1"}],
+        "facts.description.descending": [None, {}, [1]],
+        "facts.description.collations": [None, [], {"database": None}],
+        "facts.description.also": [1],
         "proof": [None, [], {}, "readable"],
         "proof.level": [None, "proven", 2, []],
         "proof.required": [None, "sure"],
@@ -166,3 +184,16 @@ def test_the_error_names_the_key_and_what_stands_there():
     assert refused(changed("artefact.size_bytes", "abc")) == (
         "manifest in 'atis' cannot be read: artefact.size_bytes is 'abc', not a whole number from 0 to 2^63-1"
     )
+
+
+def test_a_description_with_an_object_edited_is_told_by_its_fingerprint():
+    edited = changed("facts.description.objects.column", {"public.users": {"id": "1: integer"}})
+    assert "facts.description.fingerprint is not that of its objects" in refused(edited)
+
+
+def test_a_manifest_of_a_release_that_described_nothing_is_read():
+    data = json.loads(json.dumps(encode(GOOD)))
+    del data["facts"]["description"]
+    made = decode(data, "atis")
+    assert made.facts.description is None
+    assert encode(made) == data

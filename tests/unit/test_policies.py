@@ -254,6 +254,17 @@ def test_paths_start_at_the_parent_of_a_config_folder(tmp_path: Path) -> None:
     )
     assert configuration.databases["db"].source == SqliteSource(path=tmp_path / "a.sqlite")
     assert configuration.databases["db"].register_document == tmp_path / "docs/register.md"
+    assert configuration.databases["db"].application is None
+
+
+@pytest.mark.parametrize(
+    "database",
+    ["{engine: sqlite, environment: e, path: a, application: app}", "{environment: e, laravel: app}"],
+)
+def test_the_folder_of_the_application(tmp_path: Path, database: str) -> None:
+    (tmp_path / "config").mkdir()
+    configuration = load(tmp_path / "config", with_database(database))
+    assert configuration.databases["db"].application == tmp_path / "app"
 
 
 def test_paths_do_not_hang_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

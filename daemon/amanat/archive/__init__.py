@@ -5,7 +5,7 @@ Formats 1.14 to 1.16 of PostgreSQL 12 to 18, learnt from ``pg_backup_archiver.c`
 """
 
 from amanat.archive.compression import Codec
-from amanat.archive.digest import TableData
+from amanat.archive.digest import LargeObjectsDigest, TableData
 from amanat.archive.header import Algorithm, Header, Version
 from amanat.archive.merging import Other, merge
 from amanat.archive.passing import Progress
@@ -22,6 +22,7 @@ __all__ = [
     "DataState",
     "Entry",
     "Header",
+    "LargeObjectsDigest",
     "Other",
     "Progress",
     "Readable",

@@ -1,4 +1,4 @@
-"""What the rows of a table come to, taken from its data on their way."""
+"""What the rows of a table and all large objects come to, taken from their data on the way."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from amanat.archive.toc import Entry
 from amanat.archive.wire import ArchiveError
 
 _END_OF_ROWS = b"\\.\n\n\n"  # pg_dump (dumpTableData_copy) ends COPY data by the mark and two empty lines
+_OID_BYTES = 4
+_MODULUS = 2**256
 _HELD = len(_END_OF_ROWS) + 1  # the line feed of the last row as well
 
 
@@ -54,3 +56,30 @@ class CopyDigest:
             bytes=self._bytes - len(_END_OF_ROWS),
             sha256=self._sha256.hexdigest(),
         )
+
+
+class LargeObjectsDigest:
+    """The sum, modulo 2^256, of the SHA-256 of each object: of its OID in network order, then its content.
+
+    A sum, because pg_dump orders them by owner and rights from 17 on, and a restore by something else again.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum = 0
+
+    def begin(self, oid: int) -> "hashlib._Hash":
+        """To be updated with the content, then handed to ``add``."""
+        return hashlib.sha256(oid.to_bytes(_OID_BYTES, "big"))
+
+    def add(self, digest: "hashlib._Hash") -> None:
+        self.count += 1
+        self.sum = (self.sum + int.from_bytes(digest.digest(), "big")) % _MODULUS
+
+    def merge(self, other: "LargeObjectsDigest") -> None:
+        self.count += other.count
+        self.sum = (self.sum + other.sum) % _MODULUS
+
+    @property
+    def sha256(self) -> str:
+        return f"{self.sum:064x}"

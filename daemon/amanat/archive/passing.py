@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from amanat.archive.blocks import Blocks
-from amanat.archive.digest import CopyDigest, TableData
+from amanat.archive.digest import CopyDigest, LargeObjectsDigest, TableData
 from amanat.archive.reader import Reader
 from amanat.archive.toc import Entry
 
@@ -36,7 +36,7 @@ class Pass:
         self._blocks_total = sum(entry.has_data for entry in reader.contents)
         self._blocks_done = 0
         self.tables: list[TableData] = []
-        self.large_objects = 0
+        self.large_objects = LargeObjectsDigest()
         self.bytes_done = 0
 
     def all(self) -> None:
@@ -59,8 +59,10 @@ class Pass:
     def _large_objects(self, entry: Entry) -> None:
         for oid in self._reader.large_objects():
             self._blocks.begin_large_object(oid)
-            self._other(entry)
-            self.large_objects += 1
+            content = self.large_objects.begin(oid)
+            for piece in self._carried(entry):
+                content.update(piece)
+            self.large_objects.add(content)
         self._blocks.end_large_objects()
 
     def _table(self, entry: Entry) -> None:

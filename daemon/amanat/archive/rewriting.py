@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from amanat.archive.compression import Codec
-from amanat.archive.digest import TableData
+from amanat.archive.digest import LargeObjectsDigest, TableData
 from amanat.archive.header import Header
 from amanat.archive.passing import Pass, Progress
 from amanat.archive.reader import Reader
@@ -17,6 +17,7 @@ from amanat.archive.writer import Writer, Written
 @dataclass(frozen=True, kw_only=True)
 class Archive:
     """The archive that was written. ``bytes`` and ``crc32``: of the file; ``data_bytes``: before compression.
+    ``large_objects_sha256``: see ``LargeObjectsDigest``.
 
     ``tables``: those whose rows came as COPY data, in the order of the file; rows as INSERT are not counted.
     """
@@ -25,17 +26,22 @@ class Archive:
     contents: tuple[Entry, ...]
     tables: tuple[TableData, ...]
     large_objects: int
+    large_objects_sha256: str
     data_bytes: int
     bytes: int
     crc32: int
 
     @classmethod
     def of(cls, written: Written, *passed: Pass) -> "Archive":
+        large_objects = LargeObjectsDigest()
+        for each in passed:
+            large_objects.merge(each.large_objects)
         return cls(
             header=written.header,
             contents=written.contents,
             tables=tuple(table for each in passed for table in each.tables),
-            large_objects=sum(each.large_objects for each in passed),
+            large_objects=large_objects.count,
+            large_objects_sha256=large_objects.sha256,
             data_bytes=sum(each.bytes_done for each in passed),
             bytes=written.bytes,
             crc32=written.crc32,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from amanat.domain import manifest_description
 from amanat.domain.chain import Head
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest_reading import Fields
@@ -86,7 +87,9 @@ def encode(manifest: Manifest) -> dict[str, Any]:
 
 
 def _encoded_facts(facts: Facts) -> dict[str, Any]:
-    """Without ``rows`` where none were read, as in manifests of releases that read none."""
+    """Without ``rows`` and ``description`` where nobody took them, as in manifests of earlier releases."""
+    told = facts.description
+    description = {"description": manifest_description.encode(told)} if told else {}
     rows = {"rows": [asdict(table) for table in facts.rows]} if facts.rows else {}
     return {
         "engine_version": facts.engine_version,
@@ -94,6 +97,7 @@ def _encoded_facts(facts: Facts) -> dict[str, Any]:
         "tables": list(facts.tables),
         "counts": dict(facts.counts),
         **rows,
+        **description,
         "extra": dict(facts.extra),
     }
 
@@ -180,6 +184,7 @@ def _facts(part: Fields) -> Facts:
         tables=part.texts("tables"),
         counts=part.counts_by_name("counts"),
         rows=tuple(_rows(table) for table in part.list_of_inner("rows")) if "rows" in part else (),
+        description=manifest_description.decode(part.inner("description")) if "description" in part else None,
         extra=part.plain("extra"),
     )
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from amanat.domain.model import utc_text
 
 _LARGEST = 2**63 - 1  # SQLite's integers
+_LARGEST_STEP = 2**64  # of a sequence of bigint, from its last number to one that it cannot give out
 _LONGEST_NAME = 255  # bytes, of a file on any usual file system
 _DEEPEST = 8
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -74,9 +75,17 @@ class Fields:
     def counts_by_name(self, key: str) -> dict[str, int]:
         return dict(self._checked(key, "an object of whole numbers", lambda value: _is_mapping(value, _is_count)))
 
+    def integers_by_name(self, key: str) -> dict[str, int]:
+        what = "an object of whole numbers from -2^64 to 2^64"
+        return dict(self._checked(key, what, lambda value: _is_mapping(value, _is_integer)))
+
     def plain(self, key: str) -> dict[str, object]:
         """Any JSON object that can be written again, a few levels deep at most."""
         return dict(self._checked(key, "an object of plain values", _is_plain_object))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._checked_names())
 
     def inner(self, key: str) -> "Fields":
         return Fields(self._value(key), f"{self._where}{key}.")
@@ -84,6 +93,12 @@ class Fields:
     def list_of_inner(self, key: str) -> "Iterator[Fields]":
         items = self._checked(key, "a list", lambda value: isinstance(value, list))
         return (Fields(item, f"{self._where}{key}.{number}.") for number, item in enumerate(items))
+
+    def _checked_names(self) -> Iterator[str]:
+        for name in self._values:
+            if not _is_text(name):
+                raise ValueError(f"{self._where.rstrip('.')} has the key {name!r}, which is no text")
+            yield name
 
     def _value(self, key: str) -> Any:
         if key not in self._values:
@@ -114,6 +129,10 @@ def _is_name(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _LARGEST  # not isinstance: true is no number
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int and abs(value) <= _LARGEST_STEP
 
 
 def _is_time(value: object) -> bool:

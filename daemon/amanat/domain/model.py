@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from amanat.domain.description import Description
+
 
 class EngineName(StrEnum):
     SQLITE = "sqlite"
@@ -111,7 +113,8 @@ class Scope:
 class TableRows:
     """What the rows of one table come to in the artefact.
 
-    ``bytes`` and ``sha256``: of the rows as ``COPY … TO STDOUT`` writes them (PostgreSQL).
+    ``bytes`` and ``sha256``: of the rows as ``COPY … TO STDOUT`` writes them (PostgreSQL), or as
+    ``engines.sqlite.rows`` does.
     """
 
     schema: str
@@ -127,7 +130,7 @@ class Facts:
 
     ``tables``: the application's tables that the artefact must hold, as ``table`` (SQLite) or
     ``schema.table`` (PostgreSQL). ``counts``: rows, for the tables whose count was asked for.
-    ``rows``: of every table whose rows were read one by one on the way.
+    ``rows``: of every table whose rows were read one by one on the way. ``description``: what stood in it.
     ``extra``: small facts of one engine, such as PostgreSQL's table OIDs.
     """
 
@@ -136,6 +139,7 @@ class Facts:
     tables: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     rows: tuple[TableRows, ...] = ()
+    description: Description | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -45,13 +45,16 @@ Source = SqliteSource | PostgresqlSource | LaravelSource
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """A configured source. ``engine`` is None where only the application's ``.env`` can tell."""
+    """A configured source. ``engine`` is None where only the application's ``.env`` can tell. ``application``: the
+    folder of the application whose database it is.
+    """
 
     name: str
     environment: str
     source: Source
     engine: EngineName | None = None
     register_document: Path | None = None
+    application: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ class Ports:
     ``limit``: runs at once on this host. ``policy_now``: the policy of that name as it is in force now.
     ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
     unless it succeeds.
+    ``commit_of``: the git commit that a folder is at, if any.
     """
 
     register: Register
@@ -55,5 +56,6 @@ class Ports:
     scratch: Scratch
     write_document: Callable[[Path, str], None]
     run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
+    commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: Callable[[str], Policy | None]

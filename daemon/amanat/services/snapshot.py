@@ -135,16 +135,26 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
         order = _order(ports, request, engine, (folder, scratch), control)
         _require_space(ports, request, engine, order, engine.source_bytes(control, scratch))
+        application = _application(ports, request)
         taken_at = ports.now()
         artefact = engine.take(order, control)
+        facts = replace(artefact.facts, extra={**artefact.facts.extra, **application})
         for warning in artefact.warnings:
             active.warnings.append(warning)
             ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
-        taken = Taken(engine=engine, run=active.run.id, at=taken_at, artefact=artefact)
+        taken = Taken(engine=engine, run=active.run.id, at=taken_at, artefact=replace(artefact, facts=facts))
         snapshot = commit(ports, request, taken, control)
     active.snapshot = snapshot.id
     active.code = FALLBACK if artefact.fallback else ""
     return snapshot
+
+
+def _application(ports: Ports, request: Request) -> dict[str, object]:
+    """What is known of the application at this moment; deployments go on while a snapshot is taken."""
+    folder = request.database.application
+    known = {"version": request.version, "commit": ports.commit_of(folder) if folder else None}
+    told = {name: value for name, value in known.items() if value}
+    return {"application": told} if told else {}
 
 
 def _order(ports: Ports, request: Request, engine: Engine, folders: tuple[Path, Path], control: Control) -> Order:

@@ -95,6 +95,10 @@ class DatabaseModel(Strict):
     client: Text | None = Field(
         default=None, description="A folder of PostgreSQL client programs, instead of the newest that fits."
     )
+    application: Text | None = Field(
+        default=None,
+        description="The application's folder; its git commit goes into the manifest. With laravel: that folder.",
+    )
     documents: DocumentsModel | None = Field(
         default=None, description="Documents that are rendered anew after each change."
     )

@@ -98,13 +98,14 @@ def _anchor(anchor: models.AnchorModel, base: Path) -> Anchor:
 
 
 def _database(name: str, database: models.DatabaseModel, base: Path) -> Database:
-    documents = database.documents
+    documents, application = database.documents, database.application or database.laravel
     return Database(
         name=name,
         environment=database.environment,
         engine=EngineName(database.engine) if database.engine else None,
         source=_source(database, base),
         register_document=base / documents.register_ if documents else None,
+        application=base / application if application else None,
     )
 
 

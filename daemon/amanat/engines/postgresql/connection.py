@@ -132,6 +132,17 @@ class Session:
         with _translated(self._label):
             return _giving_way(answer, self._control, self._cancel)
 
+    def copy(self, statement: bytes, take: Callable[[bytes], None]) -> None:
+        """Hand each row that a ``COPY … TO STDOUT`` sends to ``take``, as the server wrote it."""
+
+        def work() -> None:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as sent:
+                for row in sent:
+                    take(bytes(row))
+
+        with _translated(self._label):
+            _giving_way(work, self._control, self._cancel)
+
     def _cancel(self) -> None:
         with contextlib.suppress(psycopg.Error):
             self._connection.cancel_safe(timeout=_CANCEL_SECONDS)

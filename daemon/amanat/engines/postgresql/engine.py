@@ -14,7 +14,7 @@ from amanat.engines.postgresql.archive import archive_version
 from amanat.engines.postgresql.blocking import yielding
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session, Target, session, target
-from amanat.engines.postgresql.content import with_rows
+from amanat.engines.postgresql.content import described, with_rows
 from amanat.engines.postgresql.one_pass import Dumped
 from amanat.ports import Artefact, Control, Order
 
@@ -80,7 +80,7 @@ class PostgresqlEngine:
             known = catalog.read(asked)
             selection = select(order.scope, known.tables)
             access.require_readable(known, order.scope, selection)
-            facts = _facts(asked, order, known, selection, client)
+            facts = described(asked, order.scope, known, selection, _facts(asked, order, known, selection, client))
             options = dump.selecting(order.scope, selection, known.tables)
             command = dump.Command(client=client, target=reached, snapshot=snapshot, selection=options)
             shared, fewer = _shared(command, asked, order, known.of(selection.with_data))

@@ -82,6 +82,12 @@ def attended_together(control: Control, works: Mapping[sqlite3.Connection, Calla
     return [future.result() for future in futures]
 
 
+def inside(artefact: Path, control: Control, work: Callable[[sqlite3.Connection], T]) -> T:
+    """For a finished file that nobody changes."""
+    with contextlib.closing(connect(artefact, Access.FROZEN)) as connection:
+        return attended(connection, control, lambda: work(connection))
+
+
 def is_busy(exc: sqlite3.Error) -> bool:
     return _primary(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

@@ -12,8 +12,8 @@ from amanat.domain.errors import StoreError
 from amanat.domain.model import EngineName, Facts, ProofLevel
 from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, Table, named, select
-from amanat.engines.sqlite import packing, subset
-from amanat.engines.sqlite.connection import Access, attended, connect, translating
+from amanat.engines.sqlite import description, packing, subset
+from amanat.engines.sqlite.connection import attended, inside, translating
 from amanat.engines.sqlite.copying import Copied, copy, finish
 from amanat.engines.sqlite.glance import Stamp, stamp_of
 from amanat.engines.sqlite.proof import REFERENCES
@@ -79,7 +79,7 @@ class SqliteEngine:
             early = sealing if order.scope.is_whole and not packed else None
             with opened(self._path, control) as source:
                 taken = _taken(source, order, plain, early, control)
-            facts = _completed(taken, plain, order, control)
+            facts = description.told(plain, _completed(taken, plain, order, control), order.proof, control)
             if not packed:
                 sealing.advance(plain.stat().st_size)
             with ThreadPoolExecutor(1) as beside:
@@ -139,7 +139,7 @@ def _completed(taken: _Taken, plain: Path, order: Order, control: Control) -> Fa
     finish(taken.copied, plain, control)
     counts: dict[str, int] = {}
     if taken.counted:
-        counts = _inside(plain, control, lambda copied: row_counts(copied, taken.counted))
+        counts = inside(plain, control, lambda copied: row_counts(copied, taken.counted))
     if not order.scope.is_whole:
         whole = plain.with_name("whole.sqlite")
         plain.rename(whole)
@@ -153,7 +153,7 @@ def _references(taken: _Taken, plain: Path, order: Order, control: Control) -> _
     """A whole copy must have as many as its source; a part has more, where referred rows were left out."""
     if not order.proof.reaches(ProofLevel.READABLE):
         return _References()
-    found = _inside(plain, control, foreign_key_violations)
+    found = inside(plain, control, foreign_key_violations)
     facts = {REFERENCES: found}
     if found is None:
         reason = f"the foreign keys of {taken.path} cannot be checked: one refers to columns that are no key"
@@ -175,8 +175,3 @@ def _require_own(taken: _Taken, found: int, control: Control) -> None:
             f"the copy of {taken.path} has {found} broken references, the database itself {own}",
             hint="the copy is damaged: see whether the store's disk or the memory fails",
         )
-
-
-def _inside(artefact: Path, control: Control, work: Callable[[sqlite3.Connection], T]) -> T:
-    with contextlib.closing(connect(artefact, Access.FROZEN)) as connection:
-        return attended(connection, control, lambda: work(connection))
