@@ -5,7 +5,7 @@ then what the keep rules keep (``_kept_by_rules``), then what is too much for ``
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -86,7 +86,8 @@ def decide(
     firm = _firm(judged, counted, now, floors)
     by_rule = _kept_by_rules(judged, counted, rules, zone)
     over = _over_limit(counted, firm, by_rule, rules.max_bytes)
-    return Plan(verdicts=tuple(_verdict(snapshot, firm, by_rule, over) for snapshot in judged))
+    proven = {snapshot.id for snapshot in counted}
+    return Plan(verdicts=tuple(_verdict(snapshot, firm, by_rule, over, proven) for snapshot in judged))
 
 
 def floors_of(snapshots: Iterable[Snapshot], now: datetime) -> Mapping[str, str]:
@@ -131,11 +132,13 @@ def _firm(
     newer snapshot of another policy with a narrower scope, must not leave this policy with nothing.
     """
     standing = {each.id: "newest proven of the policy" for each in counted[:1]} | dict(floors)
-    firm = {each.id: list(_own_reasons(each, now)) for each in judged}
+    firm: Reasons = defaultdict(list)
     for snapshot in judged:
         if snapshot.id in standing:
-            firm[snapshot.id].insert(0, standing[snapshot.id])
-    for snapshot, reason in _for_diagnosis(judged, now):
+            firm[snapshot.id].append(standing[snapshot.id])
+        if snapshot.held or snapshot.state is SnapshotState.DAMAGED or snapshot.taken_at > now:
+            firm[snapshot.id].extend(_own_reasons(snapshot, now))
+    for snapshot, reason in _for_diagnosis(judged, {snapshot.id for snapshot in counted}, now):
         firm[snapshot.id].append(reason)
     return firm
 
@@ -148,8 +151,10 @@ def _own_reasons(snapshot: Snapshot, now: datetime) -> Iterable[str]:
         yield "damaged: never deleted by retention"
 
 
-def _for_diagnosis(judged: Sequence[Snapshot], now: datetime) -> Iterable[tuple[Snapshot, str]]:
-    unproven = [each for each in judged if _is_unproven(each) and each.taken_at <= now]
+def _for_diagnosis(
+    judged: Sequence[Snapshot], proven: Container[str], now: datetime
+) -> Iterable[tuple[Snapshot, str]]:
+    unproven = [each for each in judged if each.id not in proven and _is_unproven(each) and each.taken_at <= now]
     for rank, snapshot in enumerate(unproven):
         if rank < _DIAGNOSIS_COUNT:
             yield snapshot, "unproven, one of the newest three, kept for diagnosis"
@@ -222,13 +227,16 @@ def _over_limit(counted: Sequence[Snapshot], firm: Reasons, by_rule: Reasons, li
     return over
 
 
-def _verdict(snapshot: Snapshot, firm: Reasons, by_rule: Reasons, over: Mapping[str, str]) -> Verdict:
+def _verdict(
+    snapshot: Snapshot, firm: Reasons, by_rule: Reasons, over: Mapping[str, str], proven: Container[str]
+) -> Verdict:
     kept_by = (*by_rule.get(snapshot.id, ()), *firm.get(snapshot.id, ()))
     if snapshot.id in over:
         return Verdict(snapshot=snapshot, keep=False, reasons=(over[snapshot.id],))
     if kept_by:
         return Verdict(snapshot=snapshot, keep=True, reasons=kept_by)
-    why = "unproven, over a day old, not among the newest three" if _is_unproven(snapshot) else "no rule keeps it"
+    unproven = "unproven, over a day old, not among the newest three"
+    why = "no rule keeps it" if snapshot.id in proven else unproven
     return Verdict(snapshot=snapshot, keep=False, reasons=(why,))
 
 

@@ -21,8 +21,8 @@ from amanat.domain.errors import AmanatError, IntegrityError, StoreError
 from amanat.host import files
 from amanat.ports import Control
 
-_STRETCH = 8 * 1024 * 1024
-_KEPT = 3  # stretches: one is compared while the disk is asked for the others
+_STRETCH = 4 * 1024 * 1024
+_KEPT = 4  # stretches: one is hashed, one is compared, the disk is asked for the others
 _PIECE = 256 * 1024  # stays in the processor's cache between reading and hashing
 _POLL_SECONDS = 0.05
 
@@ -50,7 +50,7 @@ class Sealing:
         self.path = path
         self._revised = revised
         self._news = threading.Condition()
-        self._far = {"written": 0, "synced": 0, "asked": 0, "compared": 0}
+        self._far = {"written": 0, "synced": 0, "asked": 0, "compared": 0, "hashed": 0}
         self._final: int | None = None
         self._failure: OSError | AmanatError | None = None
         self._abandoned = False
@@ -105,7 +105,7 @@ class Sealing:
     def _start(self) -> None:
         with files.explained(f"{self.path.name} cannot be read"):
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        for work in (self._sync, self._ask, self._compare):
+        for work in (self._sync, self._ask, self._compare, self._hash):
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -139,7 +139,7 @@ class Sealing:
             self._mark("asked", end)
 
     def _is_near(self, start: int) -> bool:
-        return start - self._far["compared"] < _KEPT * _STRETCH
+        return start - self._far["hashed"] < _KEPT * _STRETCH
 
     def _kept(self, start: int) -> bytearray:
         """Where the written bytes of a stretch are kept until the disk's have come."""
@@ -155,9 +155,15 @@ class Sealing:
                     found = bytearray(len(piece))
                 self._read(memoryview(found), start + offset)
                 self._require_same(piece, found, start + offset)
-                self._sha256.update(found)
-                self._crc32 = isal_zlib.crc32(found, self._crc32)
             self._mark("compared", end)
+
+    def _hash(self) -> None:
+        """What is kept is by now known to be what the disk gave back."""
+        for start, end in self._stretches("compared", most=_STRETCH):
+            written = memoryview(self._kept(start))[: end - start]
+            self._sha256.update(written)
+            self._crc32 = isal_zlib.crc32(written, self._crc32)
+            self._mark("hashed", end)
 
     def _require_same(self, written: memoryview, found: bytearray, start: int) -> None:
         if found != written:  # in this order by memcmp

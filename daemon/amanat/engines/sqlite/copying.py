@@ -13,7 +13,6 @@ from amanat.engines.sqlite.kernel import CHUNK_BYTES
 from amanat.engines.sqlite.raw import Pinned
 from amanat.engines.sqlite.source import OpenSource
 from amanat.engines.sqlite.way import CopiedBy
-from amanat.host.sealing import Sealing
 from amanat.ports import Control, Progress
 
 
@@ -32,25 +31,20 @@ class Copied:
     frames: int = 0
 
 
-def copy(
-    source: OpenSource, instant: Pinned | str, target: Path, control: Control, sealing: Sealing | None
-) -> Copied:
+def copy(source: OpenSource, instant: Pinned | str, target: Path, control: Control) -> Copied:
     """Write ``target`` as ``raw.pin`` said; ``finish``, which needs no source, makes one whole file of it.
 
-    ``sealing`` is told of bytes that nothing will change.
+    Nothing is synced or read back meanwhile: that would slow the copy down, and the source waits for it.
     """
     create(target)
     about = Copied(by=CopiedBy.BACKUP, size=source.size, page_size=source.page_size, wal=source.wal)
     if isinstance(instant, str):
         _back_up(source, target, control)
         return replace(about, reason=instant)
-    early = None if instant.frames else sealing
 
     def done(copied: int) -> None:
         control.progress(Progress(bytes_done=copied, bytes_total=instant.main_bytes))
         control.check()
-        if early:
-            early.advance(copied)
 
     by, frames = raw.copy(source, instant, target, done)
     return replace(about, by=by, frames=frames)

@@ -76,9 +76,8 @@ class SqliteEngine:
         plain = order.folder / "artefact.sqlite"
         artefact = plain.with_name(plain.name + packing.SUFFIX) if packed else plain
         with Sealing(artefact) as sealing, translating(self._path):
-            early = sealing if order.scope.is_whole and not packed else None
             with opened(self._path, control) as source:
-                taken = _taken(source, order, plain, early, control)
+                taken = _taken(source, order, plain, control)
             facts = description.told(plain, _completed(taken, plain, order, control), order.proof, control)
             if not packed:
                 sealing.advance(plain.stat().st_size)
@@ -109,13 +108,13 @@ def _persistently(work: Callable[[], T]) -> T:
     return work()
 
 
-def _taken(source: OpenSource, order: Order, plain: Path, sealing: Sealing | None, control: Control) -> _Taken:
+def _taken(source: OpenSource, order: Order, plain: Path, control: Control) -> _Taken:
     instant = pin(source, control)
     tables = application_tables(source.connection)
     selection = select(order.scope, tables)
     counted = tuple(named(name, tables) for name in order.counts)
     facts = _facts(source, selection)
-    copied = copy(source, instant, plain, control, sealing)
+    copied = copy(source, instant, plain, control)
     return _Taken(
         path=source.path, stamp=source.stamp, copied=copied, facts=facts, selection=selection, counted=counted
     )
