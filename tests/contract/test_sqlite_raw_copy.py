@@ -72,7 +72,7 @@ def raw_copy(path, target, meanwhile=lambda: None):
         pinned = raw.pin(database, control)
         assert not isinstance(pinned, str), pinned
         judge = judged(database, target.with_name("judge.sqlite"))
-        copied = copy(database, pinned, target, control, None)
+        copied = copy(database, pinned, target, control)
     finish(copied, target, control)
     assert happened
     assert not list(target.parent.glob(f"{target.name}-*"))
@@ -418,7 +418,7 @@ def test_a_source_that_is_cut_meanwhile_is_a_passing_failure(tmp_path):
         with path.open("r+b") as file:
             file.truncate(path.stat().st_size // 2)
         with pytest.raises(SourceError, match="became shorter") as failure:
-            copy(database, pinned, tmp_path / "copy.sqlite", RunControl(), None)
+            copy(database, pinned, tmp_path / "copy.sqlite", RunControl())
     assert failure.value.transient
 
 
@@ -489,7 +489,7 @@ def test_a_stop_between_the_files_leaves_the_folder_of_the_source_as_it_was(tmp_
         control = RunControl(stop=stop, on_progress=lambda _: stop.set())
         began = time.perf_counter()
         with contextlib.suppress(Exception), opened(path, control) as database:
-            copy(database, raw.pin(database, RunControl()), tmp_path / "copy.sqlite", control, None)
+            copy(database, raw.pin(database, RunControl()), tmp_path / "copy.sqlite", control)
         assert time.perf_counter() - began < 2
         assert listing(folder) == before
         application.execute("PRAGMA busy_timeout = 0")
