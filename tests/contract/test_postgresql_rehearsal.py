@@ -35,7 +35,7 @@ def place(tmp_path) -> Place:
         run="0123456789ab",
         folder=tmp_path / "folder",
         scratch=tmp_path / "scratch",
-        is_alive=lambda run: run == "a11ce0000000",
+        is_dead=lambda run: run == "dead00000000",
     )
 
 
@@ -81,6 +81,16 @@ def test_a_part_of_a_database_is_compared_as_the_part_it_is(postgres, tmp_path, 
     artefact = take(postgres, database, tmp_path, scope=Scope(tables=("surveys",)))
     differences, found = rehearsed(postgres, database, artefact, place)
     assert (differences, found.comparison.not_compared) == ([], ())
+
+
+def test_a_foreign_key_that_leads_out_of_the_part_is_a_warning(postgres, tmp_path, place):
+    linked = f"""{TABLES}; ALTER TABLE surveys ADD owner int; UPDATE surveys SET owner = 1;
+        ALTER TABLE surveys ADD CONSTRAINT owned FOREIGN KEY (owner) REFERENCES users"""
+    database = postgres.database(sql=linked)
+    artefact = take(postgres, database, tmp_path, scope=Scope(exclude_data=("users",)))
+    differences, found = rehearsed(postgres, database, artefact, place)
+    assert (differences, found.comparison.not_compared) == ([], ())
+    assert any("owned" in warning for warning in found.warnings)
 
 
 def test_another_nights_archive_is_found_by_its_rows(postgres, tmp_path, place):

@@ -37,7 +37,7 @@ DEFECTS = {
 def place(tmp_path) -> Place:
     for name in ("folder", "scratch"):
         (tmp_path / name).mkdir()
-    return Place(run="r", folder=tmp_path / "folder", scratch=tmp_path / "scratch", is_alive=lambda _: False)
+    return Place(run="r", folder=tmp_path / "folder", scratch=tmp_path / "scratch", is_dead=lambda _: False)
 
 
 def take(tmp_path, **fields):

@@ -1,6 +1,6 @@
 """What was in a database when its snapshot was taken, against what stands in one restored from it: by object."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -59,6 +59,9 @@ class Comparison:
 
     def with_more(self, differences: Iterable[Difference]) -> "Comparison":
         return replace(self, differences=(*self.differences, *differences))
+
+    def but(self, excused: Callable[[Difference], bool]) -> "Comparison":
+        return replace(self, differences=tuple(item for item in self.differences if not excused(item)))
 
     @property
     def is_drift(self) -> bool:

@@ -97,14 +97,14 @@ class Prover(Protocol):
 class Place:
     """Where an artefact is restored for a while. ``run``: what needs a name is named after it.
 
-    ``folder`` and ``scratch``: as in ``Order``. ``is_alive``: whether a run of that id works at this moment; what
-    others have left behind is removed on the way.
+    ``folder`` and ``scratch``: as in ``Order``. ``is_dead``: whether a run of that id was one of ours and works
+    no longer; what it left behind is removed on the way. Others' are left alone: a server may serve several of us.
     """
 
     run: str
     folder: Path
     scratch: Path
-    is_alive: Callable[[str], bool]
+    is_dead: Callable[[str], bool]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from amanat.domain.events import Event
 from amanat.domain.manifest import SUFFIX, Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
-from amanat.ports import Place, Ports
+from amanat.ports import Ports
 from amanat.services import losses, prune
+from amanat.services.rehearse import place_of
 
 _SWEEPING = timedelta(minutes=1)
 
@@ -138,7 +139,7 @@ def _remove_restored(ports: Ports, run: Run) -> None:
     control = ports.controls(timeout=_SWEEPING, label={})
     try:
         with ports.scratch.folder(f"{run.id}-sweep") as scratch:
-            place = Place(run=run.id, folder=scratch, scratch=scratch, is_alive=ports.locks.is_alive)
+            place = place_of(ports, run.id, scratch, scratch)
             ports.rehearser_of(database).sweep(place, control)
     except AmanatError as exc:
         ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")

@@ -30,6 +30,13 @@ def rehearsal(ports: Ports, database: Database, place: Place, control: Control) 
     return rehearse
 
 
+def place_of(ports: Ports, run: str, folder: Path, scratch: Path) -> Place:
+    def is_dead(other: str) -> bool:
+        return ports.register.knows_run(other) and not ports.locks.is_alive(other)
+
+    return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead)
+
+
 def configured(ports: Ports, name: str) -> Database:
     """Where a snapshot of it may be restored; ConfigurationError when that is no longer known."""
     database = ports.database_now(name)

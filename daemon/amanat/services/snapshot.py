@@ -12,10 +12,10 @@ from amanat.domain.events import Event
 from amanat.domain.model import FALLBACK, Entry, EntryKind, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
 from amanat.domain.units import format_size
-from amanat.ports import Control, Engine, Order, Place, Ports
+from amanat.ports import Control, Engine, Order, Ports
 from amanat.services import losses, prune, reconcile
 from amanat.services.commit import Taken, commit
-from amanat.services.rehearse import rehearsal
+from amanat.services.rehearse import place_of, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
@@ -143,7 +143,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         for warning in artefact.warnings:
             active.warnings.append(warning)
             ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
-        place = Place(run=active.run.id, folder=folder, scratch=scratch, is_alive=ports.locks.is_alive)
+        place = place_of(ports, active.run.id, folder, scratch)
         taken = Taken(
             engine=engine,
             run=active.run.id,

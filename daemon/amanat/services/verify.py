@@ -9,9 +9,9 @@ from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import MANUAL
-from amanat.ports import Control, Place, Ports
+from amanat.ports import Control, Ports
 from amanat.services import find, losses, prove
-from amanat.services.rehearse import Rehearse, configured, rehearsal
+from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
 from amanat.services.runs import admitted, new_id, recorded
 
 
@@ -99,8 +99,7 @@ def _rehearsal(
         return
     database = configured(ports, snapshot.database)
     with ports.store.staging(run.id) as folder, ports.scratch.folder(run.id) as scratch:
-        place = Place(run=run.id, folder=folder, scratch=scratch, is_alive=ports.locks.is_alive)
-        yield rehearsal(ports, database, place, control)
+        yield rehearsal(ports, database, place_of(ports, run.id, folder, scratch), control)
 
 
 def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:

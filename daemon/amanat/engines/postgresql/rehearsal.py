@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from psycopg import sql
 
-from amanat.domain.comparison import Content, compare, content_of
+from amanat.domain.comparison import Content, Difference, Finding, compare, content_of
 from amanat.domain.errors import AmanatError, RefusedError, SpaceError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
@@ -65,7 +66,7 @@ class PostgresqlRehearser:
         finally:
             self._drop(place, name)
         return Rehearsal(
-            comparison=comparison.with_more(damaged),
+            comparison=comparison.but(partial(_is_told, restored.warnings)).with_more(damaged),
             seconds=seconds,
             warnings=(*restored.warnings, *comparison.caveats),
         )
@@ -76,7 +77,7 @@ class PostgresqlRehearser:
 
     def _sweep(self, asked: Session, place: Place) -> None:
         for (name,) in asked.ask(_LEFT, [PREFIX]):
-            if not place.is_alive(name.removeprefix(PREFIX)) or name == f"{PREFIX}{place.run}":
+            if name == f"{PREFIX}{place.run}" or place.is_dead(name.removeprefix(PREFIX)):
                 _drop(asked, name)
 
     def _drop(self, place: Place, name: str) -> None:
@@ -89,6 +90,14 @@ class PostgresqlRehearser:
 
     def _target(self, place: Place, **more: str) -> Target:
         return target({**self._parameters, **more}, self._password, place.scratch)
+
+
+def _is_told(warnings: Sequence[str], difference: Difference) -> bool:
+    """A foreign key that leads out of a part of a database: the restore has told of it by name."""
+    if difference.kind != "constraint" or difference.finding is not Finding.MISSING:
+        return False
+    name = difference.name.removeprefix(f"{difference.within}.")
+    return any(f" {name} " in warning for warning in warnings)
 
 
 def _drop(asked: Session, name: str) -> None:
