@@ -35,7 +35,7 @@ from amanat.register import connection as register_file
 from amanat.register.register import Register
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
-from amanat.wiring import engine_of, prover_of
+from amanat.wiring import engine_of, prover_of, rehearser_of
 
 if TYPE_CHECKING:
     from amanat.domain.reconcile import Repairs
@@ -109,6 +109,12 @@ class App:
 
         with self._documented():
             return verify.verify(self.ports, found, level=level, by=by, wait=wait)
+
+    def drill(self, found: Snapshot, *, by: str, wait: float) -> Snapshot:
+        from amanat.services import verify
+
+        with self._documented():
+            return verify.drill(self.ports, found, by=by, wait=wait)
 
     def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> "list[Pruning]":
         from amanat.services import prune
@@ -224,12 +230,14 @@ def open_app(
         controls=controls,
         engine_of=engine_of,
         prover_of=lambda engine: prover_of(engine, app.configuration),
+        rehearser_of=rehearser_of,
         scratch=Scratch(settings.state / "scratch"),
         write_document=_write_document,
         run_command=_run_command,
         commit_of=git.commit_of,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
+        database_now=lambda name: app.configuration.databases.get(name),  # noqa: PLW0108
     )
     app = App(settings=settings, ports=ports, locks=locks, stop=stop)
     return app

@@ -11,7 +11,7 @@ from amanat.domain.policy import (
     Source,
     SqliteSource,
 )
-from amanat.ports import Engine, Prover
+from amanat.ports import Engine, Prover, Rehearser
 
 
 def engine_of(database: Database) -> Engine:
@@ -25,6 +25,20 @@ def engine_of(database: Database) -> Engine:
         from amanat.engines.postgresql import PostgresqlEngine
 
         return PostgresqlEngine(source, _password(source.password))
+    raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
+
+
+def rehearser_of(database: Database) -> Rehearser:
+    """Likewise."""
+    source = _resolved(database.source)
+    if isinstance(source, SqliteSource):
+        from amanat.engines.sqlite import SqliteRehearser
+
+        return SqliteRehearser()
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlRehearser
+
+        return PostgresqlRehearser(source, _password(source.password))
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

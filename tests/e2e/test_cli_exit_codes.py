@@ -43,7 +43,6 @@ def stocked(tmp_path_factory):
         ["snapshot", "app", "--policy=pre-release"],
         ["snapshot", "app", "--connection=pgsql"],
         ["verify", "latest", "--level=none"],
-        ["verify", "latest", "--level=restored"],
         ["hold", "latest"],
         ["hold", "latest", "--reason= "],
         ["show", "latest:a:b:c"],

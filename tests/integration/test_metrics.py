@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from amanat.domain.errors import SourceError
+from amanat.domain.errors import IntegrityError, SourceError
 from amanat.domain.model import Outcome, Stage
 from amanat.observability.metrics import NAMES, DaemonState, RegisterCollector, render
 from tests.support.workshop import T0, workshop
@@ -72,9 +72,20 @@ def test_a_failure_never_touches_the_success_timestamp(workshop, page):
 
 
 def test_every_name_of_the_design_is_on_the_page_once_there_is_something_to_say(workshop, page):
-    workshop.take()
+    workshop.app.drill(workshop.take(), by="aysel", wait=0)
     names = {name for name, *_ in page()}
     assert names == set(NAMES)
+
+
+def test_a_drill_that_failed_measures_no_time_to_recover(workshop, page):
+    taken = workshop.take()
+    path = workshop.app.ports.store.path(taken.path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(IntegrityError):
+        workshop.app.drill(taken, by="aysel", wait=0)
+    found = page()
+    assert not any(name == "amanat_drill_duration_seconds" for name, *_ in found)
+    assert value(found, "runs_total", stage="drill", outcome="failed") == 1
 
 
 def test_a_policy_that_is_gone_leaves_no_timestamp_to_alert_on(workshop, page):

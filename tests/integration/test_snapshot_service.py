@@ -156,12 +156,6 @@ def test_too_little_space_is_refused_before_a_byte_is_written(workshop, monkeypa
     assert workshop.files() == []
 
 
-def test_a_level_that_comes_later_is_refused_by_name(workshop):
-    with pytest.raises(ConfigurationError, match="restored"):
-        workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))
-    assert runs(workshop) == []
-
-
 def test_a_purpose_can_be_required(workshop):
     policy = replace(workshop.policy, purpose_required=True)
     with pytest.raises(ConfigurationError, match="requires a purpose"):

@@ -463,8 +463,7 @@ def test_faults_of_a_database(tmp_path: Path, body: str, fault: str) -> None:
         (with_schedule('cron: "*/5 * * * *", jitter: 5m'), "p.schedule.jitter: must be shorter than the shortest interval (5m)"),
         (with_schedule('cron: "0 2,3 * * *", jitter: 2h'), "p.schedule.jitter: must be shorter than the shortest interval (60m)"),
         (with_schedule('cron: "0 0 * * *", jitter: soon'), "p.schedule.jitter: 'soon' is not a duration"),
-        (with_keys("proof: restored"), "p.proof: level restored comes with a later release; say readable"),
-        (with_keys("proof: proven"), "p.proof: must be 'stored' or 'readable'"),
+        (with_keys("proof: proven"), "p.proof: must be 'stored', 'readable' or 'restored'"),
         (with_keys("purpose: yes"), "p.purpose: must be 'required' or 'optional'"),
         (with_keys("scope: {}"), "p.scope: is empty; say tables, exclude or exclude_data"),
         (with_keys("scope: "), "p.scope: has no value"),
@@ -564,7 +563,7 @@ def test_the_schema_is_a_valid_and_current_file() -> None:
     [
         with_keys("zzz: 1"),
         with_keys("scope: "),
-        with_keys("proof: restored"),
+        with_keys("proof: proven"),
         with_policy("{databases: [app], keep: {last: 1}}"),
         with_policy("{databases: [app], on_demand: true, keep: {max_bytes: 1GiB}}"),
         with_database("{engine: sqlite, environment: e}"),

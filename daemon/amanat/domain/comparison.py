@@ -1,7 +1,7 @@
 """What was in a database when its snapshot was taken, against what stands in one restored from it: by object."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from amanat.domain.description import INFORMATIONAL, DatabaseObject, Description, LargeObjects
@@ -9,6 +9,7 @@ from amanat.domain.model import Facts, TableRows
 from amanat.domain.scope import Table
 
 _SHOWN_CHARACTERS = 200
+_OF_THE_SERVER = {"extension", "version of collation"}
 _WHOLES = {"schema", "table", "foreign table", "view", "materialized view", "sequence"}
 
 
@@ -47,10 +48,25 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """``not_compared``: what could not be, in words; a restore is proven only as far as this list is empty."""
+    """``not_compared``: what could not be, in words; a restore is proven only as far as this list is empty.
+
+    ``caveats``: what was compared less closely than it might be.
+    """
 
     differences: tuple[Difference, ...]
     not_compared: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    def with_more(self, differences: Iterable[Difference]) -> "Comparison":
+        return replace(self, differences=(*self.differences, *differences))
+
+    def but(self, excused: Callable[[Difference], bool]) -> "Comparison":
+        return replace(self, differences=tuple(item for item in self.differences if not excused(item)))
+
+    @property
+    def is_drift(self) -> bool:
+        """All that differs is of the server it was restored on, and not of the snapshot."""
+        return all(item.kind in _OF_THE_SERVER for item in self.differences)
 
 
 def content_of(facts: Facts) -> Content:
@@ -79,7 +95,9 @@ def compare(expected: Content, found: Content, *, roles: bool = False) -> Compar
         else:
             differences += of_kind
     return Comparison(
-        differences=tuple(_without_parts(differences)), not_compared=(*gaps, *_dialects(expected, found))
+        differences=tuple(_without_parts(differences)),
+        not_compared=tuple(gaps),
+        caveats=tuple(_dialects(expected, found)),
     )
 
 

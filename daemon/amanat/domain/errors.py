@@ -81,6 +81,12 @@ class ProofError(AmanatError):
     kind = "proof"
 
 
+class DriftError(AmanatError):
+    """A snapshot was restored on a server that is not what it was."""
+
+    kind = "drift"
+
+
 class TimeoutExceededError(AmanatError):
     """The run took longer than its policy allows, and was stopped."""
 

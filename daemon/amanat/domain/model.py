@@ -35,6 +35,7 @@ _LEVELS = tuple(ProofLevel)
 class Stage(StrEnum):
     SNAPSHOT = "snapshot"
     VERIFY = "verify"
+    DRILL = "drill"
     PRUNE = "prune"
 
 
@@ -64,6 +65,7 @@ class EntryKind(StrEnum):
 
     SNAPSHOT = "snapshot"
     VERIFY = "verify"
+    DRILL = "drill"
     HOLD = "hold"
     RELEASE = "release"
     DELETION = "deletion"

@@ -19,6 +19,7 @@ class Locks:
 
     ``daemon``: one daemon a folder. ``database``: one run at a time on a database. ``slot``: at most
     ``limit`` runs at once on the host. ``run``: held while a run lives, so that others can tell.
+    ``drill``: one restore for proof at a time, which takes all the disk and processor there is.
     ``documents``: who holds it reads the register and writes what people read, so that the newest text stays.
     """
 
@@ -51,6 +52,12 @@ class Locks:
         """One of ``limit`` places; BusyError after ``wait`` seconds."""
         paths = [self._path(f"slot-{number}") for number in range(limit)]
         with _held(_wait_for(paths, control, wait, "the limit of runs at once")):
+            yield
+
+    @contextlib.contextmanager
+    def drill(self, control: Control, *, wait: float) -> Iterator[None]:
+        """BusyError after ``wait`` seconds."""
+        with _held(_wait_for([self._path("drill")], control, wait, "drills")):
             yield
 
     @contextlib.contextmanager

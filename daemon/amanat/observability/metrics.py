@@ -35,6 +35,7 @@ FAMILIES = {
     ),
     "run_duration_seconds": ("How long the last run that succeeded or failed took.", _STAGED),
     "runs_total": ("Runs by outcome.", (*_STAGED, "outcome")),
+    "drill_duration_seconds": ("How long the last drill that succeeded took: a measured time to recover.", _PAIR),
     "compression_fallbacks_total": (
         "Snapshots that pg_dump had to compress by itself, slowly.",
         _PAIR,
@@ -123,13 +124,17 @@ class RegisterCollector(Collector):
 
     def _last_runs(self, families: "_Families", completion: dict[tuple[str, str, Stage], float]) -> None:
         durations: dict[tuple[str, str, Stage], float] = {}
+        drills: dict[tuple[str, str], float] = {}
         for run in self._ports.register.last_runs():
             key = (run.database, run.policy, run.stage)
+            if run.finished_at and run.stage is Stage.DRILL and run.outcome is Outcome.SUCCEEDED:
+                drills[run.database, run.policy] = (run.finished_at - run.started_at).total_seconds()
             if run.finished_at and key in completion:
                 completion[key] = run.finished_at.timestamp()
                 durations[key] = (run.finished_at - run.started_at).total_seconds()
         families.put("run_last_completion_timestamp_seconds", completion)
         families.put("run_duration_seconds", durations)
+        families.put("drill_duration_seconds", drills)
 
     def _policies(self, families: "_Families") -> None:
         now = self._ports.now()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from amanat.domain.model import EngineName
 from amanat.domain.policy import Database, Policy
-from amanat.ports.engine import Artefact, Engine, Order, Prover
+from amanat.ports.engine import Artefact, Engine, Order, Place, Prover, Rehearsal, Rehearser
 from amanat.ports.register import Register, RunCount, SnapshotTotals
 from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
 from amanat.ports.store import Found, Store
@@ -24,10 +24,13 @@ __all__ = [
     "Found",
     "Locks",
     "Order",
+    "Place",
     "Ports",
     "Progress",
     "Prover",
     "Register",
+    "Rehearsal",
+    "Rehearser",
     "RunCount",
     "Scratch",
     "SnapshotTotals",
@@ -39,7 +42,8 @@ __all__ = [
 class Ports:
     """Everything that services reach the outside with; ``app`` puts it together.
 
-    ``limit``: runs at once on this host. ``policy_now``: the policy of that name as it is in force now.
+    ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
+    that is in force now has under that name.
     ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
     unless it succeeds.
     ``commit_of``: the git commit that a folder is at, if any.
@@ -53,9 +57,11 @@ class Ports:
     controls: Controls
     engine_of: Callable[[Database], Engine]
     prover_of: Callable[[EngineName], Prover]
+    rehearser_of: Callable[[Database], Rehearser]
     scratch: Scratch
     write_document: Callable[[Path, str], None]
     run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
     commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: Callable[[str], Policy | None]
+    database_now: Callable[[str], Database | None]

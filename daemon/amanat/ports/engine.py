@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from amanat.domain.comparison import Comparison
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.domain.policy import Compression
 from amanat.ports.run import Control
@@ -90,3 +91,42 @@ class Prover(Protocol):
 
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:
         """Shell lines that restore the artefact with stock tools alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an artefact is restored for a while. ``run``: what needs a name is named after it.
+
+    ``folder`` and ``scratch``: as in ``Order``. ``is_dead``: whether a run of that id was one of ours and works
+    no longer; what it left behind is removed on the way. Others' are left alone: a server may serve several of us.
+    """
+
+    run: str
+    folder: Path
+    scratch: Path
+    is_dead: Callable[[str], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """``seconds``: from an empty place to the last index. ``warnings``: as in ``Artefact``."""
+
+    comparison: Comparison
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+class Rehearser(Protocol):
+    """Restores artefacts of one database into a place that nobody uses, and looks at what stands there.
+
+    The place is gone afterwards, whatever happens. Errors: those of ``Engine``; RefusedError where there may be no
+    such place, IntegrityError where the artefact does not restore.
+    """
+
+    name: EngineName
+
+    def rehearse(self, artefact: Path, facts: Facts, place: Place, control: Control) -> Rehearsal:
+        """Restore all of it and compare all of it with the facts."""
+
+    def sweep(self, place: Place, control: Control) -> None:
+        """Remove what dead runs left, that of ``place`` among them."""

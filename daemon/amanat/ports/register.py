@@ -63,6 +63,7 @@ class Register(Protocol):
     def finish_run(self, run: Run) -> None:
         """Write outcome, code, reason, hint, note and snapshot; a finished run is not changed again."""
 
+    def knows_run(self, run_id: str) -> bool: ...
     def open_runs(self) -> list[Run]: ...
     def recent_runs(self, limit: int, *, database: str | None = None) -> list[Run]:
         """The newest that many by their start, of one database or all; what it costs is up to ``limit`` alone."""

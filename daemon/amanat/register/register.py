@@ -55,6 +55,9 @@ class Register:
                 {**row, "id": run.id},
             )
 
+    def knows_run(self, run_id: str) -> bool:
+        return bool(self._database.query("SELECT 1 FROM runs WHERE id = ?", (run_id,)))
+
     def open_runs(self) -> list[Run]:
         return [rows.run_of(row) for row in self._database.query("SELECT * FROM runs WHERE outcome IS NULL")]
 

@@ -11,6 +11,7 @@ from amanat.domain.manifest import Companion, Manifest
 from amanat.domain.model import Entry, EntryKind, Snapshot
 from amanat.ports import Artefact, Control, Engine, Ports
 from amanat.services import prove
+from amanat.services.rehearse import Rehearse
 from amanat.services.request import Request
 from amanat.services.runs import new_id
 
@@ -27,6 +28,7 @@ class Taken:
     run: str
     at: datetime
     artefact: Artefact
+    rehearse: Rehearse
 
 
 def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Snapshot:
@@ -63,6 +65,7 @@ def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: C
         control=control,
         read_back=taken.artefact.read_back,
         examined=taken.artefact.examined,
+        rehearse=taken.rehearse,
     )
 
 

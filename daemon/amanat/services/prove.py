@@ -2,17 +2,10 @@
 
 from pathlib import Path
 
-from amanat.domain.errors import ConfigurationError, IntegrityError
+from amanat.domain.errors import IntegrityError
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.ports import Control, Ports
-
-
-def require_available(level: ProofLevel) -> None:
-    """ConfigurationError for a level that this release cannot give: it is never quietly lowered."""
-    if level not in {ProofLevel.STORED, ProofLevel.READABLE}:
-        raise ConfigurationError(
-            f"proof level {level} is not available in this release", hint="ask for stored or readable"
-        )
+from amanat.services.rehearse import Rehearse
 
 
 def prove(
@@ -27,12 +20,14 @@ def prove(
     control: Control,
     read_back: bool = False,
     examined: bool = False,
+    rehearse: Rehearse | None = None,
 ) -> None:
     """``read_back``, ``examined``: what was done already, while the artefact was written (``ports.Artefact``).
+    ``rehearse``: how to reach the level ``restored``.
 
-    IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be.
+    IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be, or do not
+    restore to what they were.
     """
-    require_available(level)
     if not read_back and (found := ports.store.reread(artefact, control)) != sha256:
         raise IntegrityError(
             f"{artefact.name} is not what was written: SHA-256 {found[:16]}…, expected {sha256[:16]}…",
@@ -40,3 +35,5 @@ def prove(
         )
     if level.reaches(ProofLevel.READABLE) and not examined:
         ports.prover_of(engine).prove_readable(artefact, facts, scope, control)
+    if level.reaches(ProofLevel.RESTORED) and rehearse:
+        rehearse(artefact, facts)

@@ -3,16 +3,20 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from amanat.domain.chain import Head
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import SUFFIX, Manifest
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot
+from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.services import losses, prune
+from amanat.services.rehearse import place_of
+
+_SWEEPING = timedelta(minutes=1)
 
 
 def look(ports: Ports) -> Repairs:
@@ -111,6 +115,7 @@ def settle(ports: Ports, database: str) -> None:
     for run in ports.register.open_runs():
         if run.database == database and not ports.locks.is_alive(run.id):
             _remove_half_written(ports, run)
+            _remove_restored(ports, run)
             _sweep(ports, run.id)
             _close(ports, run)
 
@@ -124,6 +129,20 @@ def _remove_half_written(ports: Ports, run: Run) -> None:
     ):
         ports.store.delete(run.artefact, tuple(f"{run.artefact}{suffix}" for suffix in COMPANION_SUFFIXES))
         _tell(ports, "half-written", run.artefact)
+
+
+def _remove_restored(ports: Ports, run: Run) -> None:
+    """What a run may have restored to prove it. A server that is not there now is swept by its next drill."""
+    database = ports.database_now(run.database)
+    if database is None or run.stage is Stage.PRUNE:
+        return
+    control = ports.controls(timeout=_SWEEPING, label={})
+    try:
+        with ports.scratch.folder(f"{run.id}-sweep") as scratch:
+            place = place_of(ports, run.id, scratch, scratch)
+            ports.rehearser_of(database).sweep(place, control)
+    except AmanatError as exc:
+        ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")
 
 
 def _sweep(ports: Ports, run_id: str) -> None:

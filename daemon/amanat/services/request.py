@@ -7,7 +7,6 @@ from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import MANUAL_POLICY, Scope
 from amanat.domain.policy import Database, Policy
-from amanat.services import prove
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,6 @@ def require_usable(request: Request) -> None:
             hint="leave out the policy: it is then a manual snapshot",
         )
     naming.check_name(request.name)
-    prove.require_available(request.policy.proof)
     if request.policy.purpose_required and not request.purpose.strip():
         raise ConfigurationError(
             f"policy {request.policy.name} requires a purpose", hint='say why: --purpose "pre release 2.1.0"'

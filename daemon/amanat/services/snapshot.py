@@ -15,6 +15,7 @@ from amanat.domain.units import format_size
 from amanat.ports import Control, Engine, Order, Ports
 from amanat.services import losses, prune, reconcile
 from amanat.services.commit import Taken, commit
+from amanat.services.rehearse import place_of, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
@@ -142,7 +143,14 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         for warning in artefact.warnings:
             active.warnings.append(warning)
             ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
-        taken = Taken(engine=engine, run=active.run.id, at=taken_at, artefact=replace(artefact, facts=facts))
+        place = place_of(ports, active.run.id, folder, scratch)
+        taken = Taken(
+            engine=engine,
+            run=active.run.id,
+            at=taken_at,
+            artefact=replace(artefact, facts=facts),
+            rehearse=rehearsal(ports, request.database, place, control),
+        )
         snapshot = commit(ports, request, taken, control)
     active.snapshot = snapshot.id
     active.code = FALLBACK if artefact.fallback else ""

@@ -1,5 +1,7 @@
 """Prove a snapshot anew, from the bytes on the disk."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from amanat.domain.errors import IntegrityError, ProofError
@@ -9,19 +11,32 @@ from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snap
 from amanat.domain.policy import MANUAL
 from amanat.ports import Control, Ports
 from amanat.services import find, losses, prove
+from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
 from amanat.services.runs import admitted, new_id, recorded
 
 
-def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
+def drill(ports: Ports, snapshot: Snapshot, *, by: str, wait: float) -> Snapshot:
+    """The proof ``restored``, as a run of its own kind: how long it takes is what a recovery takes."""
+    return verify(ports, snapshot, level=ProofLevel.RESTORED, by=by, wait=wait, stage=Stage.DRILL)
+
+
+def verify(
+    ports: Ports,
+    snapshot: Snapshot,
+    *,
+    level: ProofLevel,
+    by: str,
+    wait: float,
+    stage: Stage = Stage.VERIFY,
+) -> Snapshot:
     """The snapshot with its proof renewed (a higher level stays).
 
     IntegrityError or ProofError when it is no longer what it was; it is then ``damaged``, or ``missing``
     when the file is gone, and counts for nothing.
     """
-    prove.require_available(level)
     run = Run(
         id=new_id(),
-        stage=Stage.VERIFY,
+        stage=stage,
         database=snapshot.database,
         policy=snapshot.policy,
         by=by,
@@ -34,7 +49,7 @@ def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait
         active.snapshot = snapshot.id
         snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
         try:
-            _prove(ports, snapshot, level, control)
+            _prove(ports, snapshot, level, run, control)
         except (IntegrityError, ProofError) as exc:
             _record(ports, snapshot, ProofLevel.NONE, run, failure=exc)
             raise
@@ -42,7 +57,7 @@ def verify(ports: Ports, snapshot: Snapshot, *, level: ProofLevel, by: str, wait
         return _record(ports, snapshot, reached, run)
 
 
-def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control) -> None:
+def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control) -> None:
     artefact = ports.store.path(snapshot.path)
     if not artefact.is_file():
         raise IntegrityError(
@@ -61,16 +76,30 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, control: Control
             hint="the register keeps its SHA-256; compare with another copy",
         )
     _check_companions(ports, manifest, artefact, control)
-    prove.prove(
-        ports,
-        artefact,
-        engine=snapshot.engine,
-        sha256=snapshot.sha256,
-        facts=manifest.facts,
-        scope=snapshot.scope,
-        level=level,
-        control=control,
-    )
+    with _rehearsal(ports, snapshot, level, run, control) as rehearse:
+        prove.prove(
+            ports,
+            artefact,
+            engine=snapshot.engine,
+            sha256=snapshot.sha256,
+            facts=manifest.facts,
+            scope=snapshot.scope,
+            level=level,
+            control=control,
+            rehearse=rehearse,
+        )
+
+
+@contextlib.contextmanager
+def _rehearsal(
+    ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control
+) -> Iterator[Rehearse | None]:
+    if not level.reaches(ProofLevel.RESTORED):
+        yield None
+        return
+    database = configured(ports, snapshot.database)
+    with ports.store.staging(run.id) as folder, ports.scratch.folder(run.id) as scratch:
+        yield rehearsal(ports, database, place_of(ports, run.id, folder, scratch), control)
 
 
 def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:
@@ -94,7 +123,7 @@ def _record(
     state = SnapshotState.PRESENT if failure is None else _state_of_damaged(ports, snapshot)
     entry = Entry.about(
         snapshot,
-        EntryKind.VERIFY,
+        EntryKind.DRILL if run.stage is Stage.DRILL else EntryKind.VERIFY,
         at=at,
         by=run.by,
         outcome=Outcome.FAILED if failure else Outcome.SUCCEEDED,

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError
-from amanat.domain.model import MANUAL_POLICY, ProofLevel
+from amanat.domain.model import MANUAL_POLICY
 from amanat.domain.policy import Schedule
 from amanat.domain.schedule import next_instants
 from amanat.domain.units import parse_duration, parse_size
@@ -74,12 +74,6 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
-
-
-def _proof(value: object) -> object:
-    if value == ProofLevel.RESTORED:
-        raise ValueError("level restored comes with a later release; say readable")
-    return value
 
 
 def _keyword(keyword: str) -> str:
@@ -178,4 +172,3 @@ Zone = Annotated[str, AfterValidator(_zone), _schema(r"\S", "UTC", "Asia/Baku", 
 FileName = Annotated[str, AfterValidator(_file_name), _schema(r"^[^/\\]{1,200}$", "{database}_{timestamp}")]
 Keyword = Annotated[str, AfterValidator(_keyword), WithJsonSchema({"type": "string", "enum": sorted(KEYWORDS)})]
 Parameter = Annotated[str, BeforeValidator(_parameter), WithJsonSchema({"type": ["string", "integer"]})]
-Proof = BeforeValidator(_proof)

@@ -19,7 +19,6 @@ from amanat.settings.fields import (
     Patience,
     PolicyName,
     PositiveDuration,
-    Proof,
     Size,
     Text,
     Variable,
@@ -203,7 +202,7 @@ class PolicyModel(Strict):
         description="File name template with the fields {environment} {database} {policy} {name} {timestamp}"
         " {date} {count.TABLE} {version}.",
     )
-    proof: Annotated[Literal["stored", "readable"], Proof] = Field(
+    proof: Literal["stored", "readable", "restored"] = Field(
         default="readable", description="The level at which a snapshot counts as proven."
     )
     keep: KeepModel = Field(description="How many proven snapshots to keep.")

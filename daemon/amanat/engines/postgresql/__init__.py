@@ -2,5 +2,6 @@
 
 from amanat.engines.postgresql.engine import PostgresqlEngine
 from amanat.engines.postgresql.proof import PostgresqlProver
+from amanat.engines.postgresql.rehearsal import PostgresqlRehearser
 
-__all__ = ["PostgresqlEngine", "PostgresqlProver"]
+__all__ = ["PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]

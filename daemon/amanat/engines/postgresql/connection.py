@@ -25,6 +25,7 @@ from amanat.ports import Control
 _CONNECT_SECONDS = "15"
 _CANCEL_SECONDS = 5
 _POLL_SECONDS = 0.05
+_ENCODING = "UTF8"  # also of a database in SQL_ASCII, whose text psycopg would give as bytes
 LOCK_WAIT_SECONDS = 2
 """How long a session of ours may wait for a lock while it holds others: twice the usual deadlock_timeout. So if a
 migration comes to wait for us too, the server's check for deadlocks finds that too late, or ends us and not it."""
@@ -172,7 +173,7 @@ def _connect(conninfo: str, control: Control) -> "psycopg.Connection[Row]":
     given_up = threading.Event()
 
     def connect() -> "psycopg.Connection[Row]":
-        made.append(psycopg.connect(conninfo, autocommit=True))
+        made.append(psycopg.connect(conninfo, autocommit=True, client_encoding=_ENCODING))
         if given_up.is_set():
             made[0].close()
         return made[0]

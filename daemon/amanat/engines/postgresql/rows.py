@@ -59,6 +59,11 @@ def large_objects(asked: Session) -> LargeObjects:
     return LargeObjects(count=digest.count, sha256=digest.sha256)
 
 
+def copy_of(asked: Session, entry: Entry, take: Callable[[bytes], None]) -> None:
+    """The rows of a table, one by one, as the archive has them; ``read`` has set the session for that."""
+    asked.copy((entry.copy or b"").strip().removesuffix(_FROM) + _TO, take)
+
+
 def _pieces(asked: Session, oid: int, piece: bytes) -> Iterator[bytes]:
     offset = 0
     while piece:
@@ -100,7 +105,7 @@ def _rows(
         counted[1] += len(row)
 
     try:
-        asked.copy((entry.copy or b"").strip().removesuffix(_FROM) + _TO, take)
+        copy_of(asked, entry, take)
     except SourceError as exc:
         if isinstance(exc.__cause__, UndefinedTable | UndefinedColumn | InvalidSchemaName):
             return None

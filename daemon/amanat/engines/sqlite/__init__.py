@@ -2,5 +2,6 @@
 
 from amanat.engines.sqlite.engine import SqliteEngine
 from amanat.engines.sqlite.proof import SqliteProver
+from amanat.engines.sqlite.rehearsal import SqliteRehearser
 
-__all__ = ["SqliteEngine", "SqliteProver"]
+__all__ = ["SqliteEngine", "SqliteProver", "SqliteRehearser"]

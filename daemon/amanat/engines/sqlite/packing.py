@@ -70,6 +70,12 @@ def opened(artefact: Path, connections: int, control: Control) -> Iterator[tuple
         yield found, size
 
 
+def unpack(artefact: Path, target: int, control: Control) -> None:
+    """Write the whole database to a descriptor. SeekableError, OSError."""
+    with artefact.open("rb", buffering=0) as packed:
+        _fill(packed.fileno(), target, seekable.frames(packed.fileno()), control)
+
+
 def _named(artefact: Path) -> tuple[int, Path]:
     ours = re.compile(rf"\.{re.escape(artefact.name)}\.[0-9a-f]{{8}}\.tmp")
     with files.explained(f"{artefact.name} cannot be decompressed beside itself"):

@@ -46,7 +46,7 @@ class SqliteProver:
             "target=/path/to/the/application/database.sqlite  # write the real path here",
             f"sha256sum < {file} | cut -c -64 | grep -F -f - -- {manifest}  # must find the hash",
             *unpack,
-            f"{ready}sqlite3 {checked} 'PRAGMA quick_check'  # must print: ok",
+            f"{ready}sqlite3 {checked} 'PRAGMA quick_check'  # must print: ok; else ask integrity_check",
             "# stop the application: nothing may have the database open from here on",
             'before="$target.before-$(date +%Y%m%dT%H%M%S)"',
             f'{ready}for end in "" -wal -shm -journal; do {aside}; done',
@@ -84,13 +84,21 @@ def _examine(connection: sqlite3.Connection, name: str, size: int, facts: Facts)
     pages = _checked_size(connection, name, size)
     # A row that breaks a CHECK is the application's own; it must not cost the application its backups.
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    findings = [line for (text,) in connection.execute("PRAGMA quick_check") for line in text.splitlines()]
-    if findings != ["ok"]:
+    findings = _findings(connection, "quick_check") and _findings(connection, "integrity_check")
+    if findings:
         more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
-        raise _failed(name, f"quick_check: {'; '.join(findings[:_SHOWN])}{more}")
+        raise _failed(name, f"integrity_check: {'; '.join(findings[:_SHOWN])}{more}")
     _check_tables(connection, name, facts)
     if pages != (expected := facts.extra.get("page_count", pages)):
         raise _failed(name, f"it has {pages} pages, at snapshot time there were {expected}")
+
+
+def _findings(connection: sqlite3.Connection, check: str) -> list[str]:
+    """None are good. quick_check of 3.40 takes keys of WITHOUT ROWID tables for NULL where they are in another
+    order than the columns; integrity_check does not, so it has the last word.
+    """
+    lines = [line for (text,) in connection.execute(f"PRAGMA {check}") for line in text.splitlines()]
+    return [] if lines == ["ok"] else lines
 
 
 def _checked_size(connection: sqlite3.Connection, name: str, size: int) -> int:

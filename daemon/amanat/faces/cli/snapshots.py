@@ -1,11 +1,11 @@
-"""``snapshot list show verify``."""
+"""``snapshot list show verify drill``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amanat.domain.errors import ConfigurationError
+from amanat.domain.errors import ConfigurationError, NotFoundError
 from amanat.domain.model import MANUAL_POLICY, ProofLevel, Scope
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, progress, session
@@ -26,6 +26,7 @@ def add_to(cli: typer.Typer) -> None:
     cli.command("list", rich_help_panel=_PANEL)(list_)
     cli.command(rich_help_panel=_PANEL)(show)
     cli.command(rich_help_panel=_PANEL)(verify)
+    cli.command(rich_help_panel=_PANEL)(drill)
 
 
 def snapshot(
@@ -150,7 +151,7 @@ def verify(
     reference: Reference,
     *,
     level: Annotated[
-        ProofLevel, typer.Option(help="How far to prove it: stored or readable.")
+        ProofLevel, typer.Option(help="How far to prove it: stored, readable or restored.")
     ] = ProofLevel.READABLE,
     by: output.By = "",
     wait: output.Wait = "10s",
@@ -158,18 +159,58 @@ def verify(
 ) -> None:
     """Prove a snapshot anew from the bytes on the disk.
 
-    Exit status: 0 proven; 3 it cannot be read as what it should be; 5 no such snapshot; 7 it was changed.
+    Exit status: 0 proven; 3 it cannot be read, or does not restore, as what it should be; 4 a restore to compare
+    is not possible; 5 no such snapshot; 7 it was changed.
     """
     from amanat.services import find
 
     if level is ProofLevel.NONE:
-        raise ConfigurationError("level none proves nothing", hint="ask for stored or readable")
+        raise ConfigurationError("level none proves nothing", hint="ask for stored, readable or restored")
     waiting = output.seconds(wait)
     app = session.open_app()
     session.stop_on_signals(app.stop)
     found = find.require_here(app.ports, find.snapshot(app.ports, reference))
     proven = app.verify(found, level=level, by=output.who(by), wait=waiting)
     _print_snapshot(app, proven, as_json=as_json)
+
+
+def drill(
+    database: Annotated[str | None, typer.Argument(help="Only of this database.")] = None,
+    *,
+    by: output.By = "",
+    wait: output.Wait = "10s",
+    as_json: output.AsJson = False,
+) -> None:
+    """Restore the newest snapshot of each configured database beside it, compare all of it, and drop it again.
+
+    Exit status: 0 all are proven; 3 one does not restore as what it should be; 4 a restore to compare is not
+    possible; 5 no such database, or no snapshot; 7 a snapshot was changed.
+    """
+    waiting = output.seconds(wait)
+    app = session.open_app()
+    session.stop_on_signals(app.stop)
+    found = [_newest(app, name) for name in ([database] if database else app.configuration.databases)]
+    drilled = [app.drill(item, by=output.who(by), wait=waiting) for item in found if item]
+    if not drilled:
+        raise NotFoundError("there is no snapshot to restore", hint="take one: amanat snapshot DATABASE")
+    if as_json:
+        output.print_json_list(map(_as_row, drilled))
+        return
+    for item in drilled:
+        _print_snapshot(app, item, as_json=False)
+
+
+def _newest(app: "App", database: str) -> "Snapshot | None":
+    """Of all that should be there."""
+    app.database(database)
+    snapshots = app.ports.register.each_snapshot(database=database, gone=False)
+    return next((item for item in snapshots if item.state == "present"), None)
+
+
+def _as_row(item: "Snapshot") -> dict[str, Any]:
+    from amanat.services import report
+
+    return report.snapshot_row(item)
 
 
 def _database(app: "App", name: str, connection: str) -> "Database":

@@ -1,0 +1,36 @@
+"""Whether indexes of a restored database are sound, by PostgreSQL's own amcheck, where the server has it."""
+
+from amanat.domain.comparison import Difference, Finding
+from amanat.domain.errors import SourceError
+from amanat.engines.postgresql.connection import Session, Target, session
+from amanat.ports import Control
+
+_AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'"
+_INDEXES = """
+SELECT i.indexrelid::bigint, i.indexrelid::regclass::text FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+WHERE a.amname = 'btree' AND i.indisvalid AND i.indisready AND c.relkind = 'i' AND i.indexrelid >= 16384
+ORDER BY 2
+"""
+_CHECK = "SELECT amanat_amcheck.bt_index_check(%s::oid)"
+
+
+def differences(own: Target, control: Control) -> tuple[Difference, ...]:
+    """Of B-tree indexes (manual, amcheck, ``bt_index_check``); needs a superuser. The database is thrown away."""
+    with session(own, control) as asked:
+        if not asked.ask(_AVAILABLE):
+            return ()
+        asked.ask("CREATE SCHEMA amanat_amcheck")
+        asked.ask("CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA amanat_amcheck")
+        asked.ask("ALTER EXTENSION amcheck SET SCHEMA amanat_amcheck")
+        found = (_checked(asked, oid, name) for oid, name in asked.ask(_INDEXES))
+        return tuple(difference for difference in found if difference)
+
+
+def _checked(asked: Session, oid: int, name: str) -> Difference | None:
+    try:
+        asked.ask(_CHECK, [oid])
+    except SourceError as exc:
+        said = {"expected": "a sound index", "found": exc.message}
+        return Difference(kind="index", name=name, finding=Finding.DIFFERS, **said)
+    return None

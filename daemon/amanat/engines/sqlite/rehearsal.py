@@ -1,0 +1,88 @@
+"""Restores a SQLite artefact into a file of its own, and tells what stands there."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from amanat.domain.comparison import Comparison, Content, Difference, Finding, compare, content_of
+from amanat.domain.description import LargeObjects
+from amanat.domain.model import EngineName, Facts
+from amanat.engines.sqlite import description, kernel, packing, rows
+from amanat.engines.sqlite.connection import inside
+from amanat.engines.sqlite.copying import create
+from amanat.engines.sqlite.proof import REFERENCES
+from amanat.engines.sqlite.references import foreign_key_violations
+from amanat.host import clock, files
+from amanat.ports import Control, Place, Rehearsal
+
+_SHOWN = 3
+_NO_LARGE_OBJECTS = LargeObjects(count=0)
+
+
+class SqliteRehearser:
+    """Fulfils ``ports.Rehearser``: in the place's folder, which is on the store's file system."""
+
+    name = EngineName.SQLITE
+
+    def rehearse(self, artefact: Path, facts: Facts, place: Place, control: Control) -> Rehearsal:
+        copy = place.folder / "rehearsal.sqlite"
+        began = clock.monotonic()
+        try:
+            _restore(artefact, copy, control)
+            seconds = clock.monotonic() - began
+            comparison = inside(copy, control, lambda opened: _compared(opened, facts))
+        finally:
+            copy.unlink(missing_ok=True)
+        return Rehearsal(comparison=comparison, seconds=seconds, warnings=comparison.caveats)
+
+    def sweep(self, place: Place, control: Control) -> None:
+        """All of it lies in the run's folder, which the store sweeps."""
+
+
+def _restore(artefact: Path, copy: Path, control: Control) -> None:
+    create(copy)
+    with files.explained("the restored copy cannot be written"), copy.open("r+b", buffering=0) as target:
+        if artefact.name.endswith(packing.SUFFIX):
+            packing.unpack(artefact, target.fileno(), control)
+            return
+        with artefact.open("rb", buffering=0) as source:
+            size = os.fstat(source.fileno()).st_size
+            kernel.copy(source.fileno(), target.fileno(), size, lambda _: control.check())
+
+
+def _compared(opened: sqlite3.Connection, facts: Facts) -> Comparison:
+    """Rows that nobody has hashed when it was taken are compared as bytes, by the proof ``stored`` before."""
+    found = Content(
+        description=description.describe(opened),
+        rows=rows.read(opened) if facts.rows else None,
+        large_objects=_NO_LARGE_OBJECTS,
+    )
+    expected = content_of(facts)
+    compared = compare(Content(**{**vars(expected), "large_objects": _NO_LARGE_OBJECTS}), found)
+    gaps = (
+        compared.not_compared if facts.rows else tuple(gap for gap in compared.not_compared if "rows" not in gap)
+    )
+    return Comparison(
+        differences=(*_damages(opened), *_broken_references(opened, facts), *compared.differences),
+        not_compared=gaps,
+        caveats=compared.caveats,
+    )
+
+
+def _damages(opened: sqlite3.Connection) -> list[Difference]:
+    opened.execute("PRAGMA ignore_check_constraints = ON")  # see proof.py
+    lines = [line for (text,) in opened.execute("PRAGMA integrity_check") for line in text.splitlines()]
+    if lines == ["ok"]:
+        return []
+    said = {"expected": "ok", "found": "; ".join(lines[:_SHOWN])}
+    return [Difference(kind="integrity_check", name="", finding=Finding.DIFFERS, **said)]
+
+
+def _broken_references(opened: sqlite3.Connection, facts: Facts) -> list[Difference]:
+    if REFERENCES not in facts.extra:
+        return []
+    expected, found = facts.extra[REFERENCES], foreign_key_violations(opened)
+    if expected == found:
+        return []
+    said = {"expected": f"{expected} broken", "found": str(found)}
+    return [Difference(kind="foreign keys", name="", finding=Finding.DIFFERS, **said)]

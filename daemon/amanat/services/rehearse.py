@@ -1,0 +1,71 @@
+"""The proof ``restored``: restore it into a place of its own, and compare what stands there with the facts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from amanat.domain.comparison import Comparison
+from amanat.domain.errors import ConfigurationError, DriftError, ProofError, RefusedError
+from amanat.domain.events import Event
+from amanat.domain.model import Facts
+from amanat.domain.policy import Database
+from amanat.ports import Control, Place, Ports
+
+_SHOWN = 5
+
+Rehearse = Callable[[Path, Facts], None]
+
+
+def rehearsal(ports: Ports, database: Database, place: Place, control: Control) -> Rehearse:
+    """To be called with an artefact and its facts: ProofError names what differs, DriftError where that is the
+    server's doing.
+    """
+
+    def rehearse(artefact: Path, facts: Facts) -> None:
+        with ports.locks.drill(control, wait=control.remaining()):
+            rehearsed = ports.rehearser_of(database).rehearse(artefact, facts, place, control)
+        for warning in rehearsed.warnings:
+            ports.emit(Event.RUN_WARNING, database=database.name, run=place.run, warning=warning)
+        _judge(artefact.name, rehearsed.comparison)
+
+    return rehearse
+
+
+def place_of(ports: Ports, run: str, folder: Path, scratch: Path) -> Place:
+    def is_dead(other: str) -> bool:
+        return ports.register.knows_run(other) and not ports.locks.is_alive(other)
+
+    return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead)
+
+
+def configured(ports: Ports, name: str) -> Database:
+    """Where a snapshot of it may be restored; ConfigurationError when that is no longer known."""
+    database = ports.database_now(name)
+    if database is None:
+        raise ConfigurationError(
+            f"database {name} is not configured, so it is not known where its snapshots may be restored",
+            hint="name it in the policy file, or prove the snapshot to a lower level",
+        )
+    return database
+
+
+def _judge(name: str, comparison: Comparison) -> None:
+    if comparison.differences:
+        kind = DriftError if comparison.is_drift else ProofError
+        raise kind(f"{name} was restored, and is not what was taken: {_told(comparison)}", hint=_HINTS[kind])
+    if comparison.not_compared:
+        raise RefusedError(
+            f"{name} was restored, but not compared: {'; '.join(comparison.not_compared)}",
+            hint="its manifest does not say what was in the database; take a new snapshot",
+        )
+
+
+_HINTS = {
+    DriftError: "the snapshot is as it was, the server is not: see to its extensions and collations",
+    ProofError: "take a new snapshot; see what changed the file or the manifest",
+}
+
+
+def _told(comparison: Comparison) -> str:
+    shown = "; ".join(difference.describe() for difference in comparison.differences[:_SHOWN])
+    more = len(comparison.differences) - _SHOWN
+    return f"{shown}; and {more} more" if more > 0 else shown

@@ -1,0 +1,63 @@
+"""``amanat drill`` as people run it: on a real server, with a failure, and killed in the middle."""
+
+import json
+import time
+
+import pytest
+
+from tests.support.cli import Amanat
+
+BIG = """
+CREATE TABLE users AS SELECT n AS id, md5(n::text) AS name FROM generate_series(1, 200000) n;
+CREATE INDEX users_name ON users (name);
+"""
+
+
+@pytest.fixture
+def drilled(tmp_path, postgres):
+    made = Amanat(tmp_path)
+    connection = json.dumps(postgres.database(sql=BIG))
+    made.policies(f"""
+version: 1
+databases:
+  atis: {{engine: postgresql, environment: production, connection: {connection}, client: {postgres.bin}}}
+policies:
+  nightly: {{databases: [atis], on_demand: true, proof: restored, keep: {{last: 3}}}}
+""")
+    return made
+
+
+def left(postgres):
+    return postgres.psql("SELECT datname FROM pg_database WHERE datname LIKE 'amanat_drill_%'").split()
+
+
+def test_a_policy_proves_by_restoring_and_a_drill_does_it_again(drilled, postgres):
+    taken = drilled.json("snapshot", "atis", "--policy=nightly")
+    assert taken["proof"] == "restored"
+    (again,) = drilled.json("drill")
+    assert (again["id"], again["proof"]) == (taken["id"], "restored")
+    (run,) = [run for run in drilled.json("runs", "atis") if run["stage"] == "drill"]
+    assert run["outcome"] == "succeeded"
+    assert left(postgres) == []
+
+
+def test_a_drill_without_a_snapshot_or_a_database_is_5(drilled):
+    drilled.ok("reconcile")
+    assert "no snapshot" in drilled.fails(5, "drill")
+    assert "nothing" in drilled.fails(5, "drill", "nothing")
+
+
+def test_what_a_killed_drill_left_is_dropped(drilled, postgres):
+    drilled.ok("snapshot", "atis")
+    with drilled.started("drill") as process:
+        deadline = time.monotonic() + 30
+        while not left(postgres):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.process.kill()
+        process.process.wait()
+    assert left(postgres)
+    drilled.ok("reconcile")
+    assert left(postgres) == []
+    run = drilled.json("runs", "atis")[0]
+    assert (run["stage"], run["outcome"]) == ("drill", "interrupted")
