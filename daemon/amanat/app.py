@@ -27,6 +27,7 @@ from amanat.domain.policy import (
 )
 from amanat.host import clock
 from amanat.host.control import RunControl
+from amanat.host.examining import ThisHost
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
@@ -225,6 +226,7 @@ def open_app(
         engine_of=engine_of,
         prover_of=lambda engine: prover_of(engine, app.configuration),
         scratch=Scratch(settings.state / "scratch"),
+        host=ThisHost(),
         write_document=_write_document,
         run_command=_run_command,
         limit=settings.max_concurrency,

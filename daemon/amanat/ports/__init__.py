@@ -11,6 +11,7 @@ from pathlib import Path
 from amanat.domain.model import EngineName
 from amanat.domain.policy import Database, Policy
 from amanat.ports.engine import Artefact, Engine, Order, Prover
+from amanat.ports.host import Host
 from amanat.ports.register import Register, RunCount, SnapshotTotals
 from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
 from amanat.ports.store import Found, Store
@@ -22,6 +23,7 @@ __all__ = [
     "Emit",
     "Engine",
     "Found",
+    "Host",
     "Locks",
     "Order",
     "Ports",
@@ -53,6 +55,7 @@ class Ports:
     engine_of: Callable[[Database], Engine]
     prover_of: Callable[[EngineName], Prover]
     scratch: Scratch
+    host: Host
     write_document: Callable[[Path, str], None]
     run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
     limit: int

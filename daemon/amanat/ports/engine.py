@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from amanat.domain.doctor import Check
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.domain.policy import Compression
 from amanat.ports.run import Control
@@ -76,6 +77,13 @@ class Engine(Protocol):
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:
         """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
 
+    def examine(self, order: Order, control: Control) -> list[Check]:
+        """What can be told of ``take(order)`` before it is tried; reads no rows, writes to ``scratch`` alone.
+
+        At least client, compression, access and drill database, each by its name and without a subject. Raises
+        as ``source_bytes`` does where the database cannot be reached at all.
+        """
+
     def take(self, order: Order, control: Control) -> Artefact:
         """Write a consistent copy of the scope. A pattern that matches no table is a SourceError."""
 
@@ -87,6 +95,9 @@ class Prover(Protocol):
 
     def prove_readable(self, artefact: Path, facts: Facts, scope: Scope, control: Control) -> None:
         """Decode all of it and compare with the facts; ProofError says what is wrong. Leaves no file behind."""
+
+    def examine(self, artefact: Path, control: Control) -> str:
+        """Which tool of this host opens it, by a glance that is no proof. ToolError: none; ProofError: damaged."""
 
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:
         """Shell lines that restore the artefact with stock tools alone."""

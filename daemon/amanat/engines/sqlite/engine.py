@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from amanat.domain.doctor import Check
 from amanat.domain.errors import StoreError
 from amanat.domain.model import EngineName, Facts, ProofLevel
 from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, Table, named, select
-from amanat.engines.sqlite import packing, subset
+from amanat.engines.sqlite import examining, packing, subset
 from amanat.engines.sqlite.connection import Access, attended, connect, translating
 from amanat.engines.sqlite.copying import Copied, copy, finish
 from amanat.engines.sqlite.glance import Stamp, stamp_of
@@ -67,6 +68,13 @@ class SqliteEngine:
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:  # noqa: ARG002 - the port's signature
         """The whole copy that a part is cut from, and the plain one that is compressed."""
         return source_bytes * ((not order.scope.is_whole) + packing.is_wanted(order.compression))
+
+    def examine(self, order: Order, control: Control) -> list[Check]:
+        def look() -> list[Check]:
+            with opened(self._path, control) as source:
+                return list(examining.examine(source, order))
+
+        return _persistently(look)
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)
