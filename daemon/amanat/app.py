@@ -27,6 +27,7 @@ from amanat.domain.policy import (
 )
 from amanat.host import clock, git
 from amanat.host.control import RunControl
+from amanat.host.examining import ThisHost
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
@@ -232,6 +233,7 @@ def open_app(
         prover_of=lambda engine: prover_of(engine, app.configuration),
         rehearser_of=rehearser_of,
         scratch=Scratch(settings.state / "scratch"),
+        host=ThisHost(),
         write_document=_write_document,
         run_command=_run_command,
         commit_of=git.commit_of,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from amanat.domain.doctor import Level, Name
 from amanat.domain.errors import InterruptedRunError, ProofError, SourceError, TimeoutExceededError
 from amanat.domain.model import Facts, Scope
 from amanat.host.control import RunControl
@@ -129,6 +130,21 @@ class EngineContract:
     def test_the_size_of_the_source_is_known(self, subject, control, tmp_path):
         assert subject.engine.source_bytes(control, tmp_path) > USERS * 200
 
+    def test_what_it_needs_is_examined_and_nothing_is_written(self, subject, control, tmp_path):
+        order = make_order(tmp_path)
+        checks = {check.name: check for check in subject.engine.examine(order, control)}
+        assert checks.keys() >= {Name.CLIENT, Name.COMPRESSION, Name.ACCESS, Name.DRILL_DATABASE}
+        assert {name: check.level for name, check in checks.items()} == dict.fromkeys(checks, Level.OK)
+        assert {check.remedy for check in checks.values()} == {check.subject for check in checks.values()} == {""}
+        assert list(order.folder.iterdir()) == []
+
+    def test_a_pattern_without_a_match_is_told_before_it_is_tried(self, subject, control, tmp_path):
+        checks = subject.engine.examine(make_order(tmp_path, Scope(tables=("users", "servey*"))), control)
+        (failed,) = (check for check in checks if not check.ok)
+        assert failed.name is Name.ACCESS
+        assert "servey*" in failed.found
+        assert failed.remedy
+
     def test_a_whole_snapshot_restores_with_nothing_missing(self, subject, control, tmp_path):
         artefact = subject.engine.take(make_order(tmp_path), control)
         assert set(artefact.facts.tables) == {subject.qualified(table) for table in WHOLE}
@@ -219,6 +235,7 @@ class EngineContract:
         engine, order = subject.engine_without_database(), make_order(tmp_path)
         for attempt in (
             lambda: engine.source_bytes(control, order.scratch),
+            lambda: engine.examine(order, control),
             lambda: engine.take(order, control),
         ):
             with pytest.raises(SourceError) as failure:
@@ -230,6 +247,16 @@ class EngineContract:
         artefact = subject.engine.take(make_order(tmp_path), control)
         before = set(artefact.path.parent.iterdir())
         subject.prover.prove_readable(artefact.path, artefact.facts, Scope(), control)
+        assert set(artefact.path.parent.iterdir()) == before
+
+    def test_a_sound_artefact_is_opened_and_something_else_is_not(self, subject, control, tmp_path):
+        artefact = subject.engine.take(make_order(tmp_path), control)
+        before = set(artefact.path.parent.iterdir())
+        assert any(char.isdigit() for char in subject.prover.examine(artefact.path, control))
+        artefact.path.write_bytes(os.urandom(artefact.path.stat().st_size))
+        with pytest.raises(ProofError, match=artefact.path.name) as failure:
+            subject.prover.examine(artefact.path, control)
+        assert failure.value.hint
         assert set(artefact.path.parent.iterdir()) == before
 
     @pytest.mark.parametrize("share", [0, 0.5, 0.98])

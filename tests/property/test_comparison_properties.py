@@ -91,7 +91,7 @@ def test_of_two_dialects_names_alone_are_compared(description):
     )
     compared = compare(of(description), of(other), roles=True)
     assert compared.differences == ()
-    assert [gap for gap in compared.not_compared if "print them differently" in gap]
+    assert [gap for gap in compared.caveats if "print them differently" in gap]
     fewer = replace(other, objects=other.objects[1:])
     assert len(compare(of(description), of(fewer), roles=True).differences) == min(1, len(description.objects))
 

@@ -39,11 +39,13 @@ def main() -> None:
 def report(source: Path, folder: Path) -> dict[str, object]:
     control = RunControl()
     try:
-        artefact = SqliteEngine(SqliteSource(path=source)).take(Order(folder=folder, scratch=folder), control)
+        engine, order = SqliteEngine(SqliteSource(path=source)), Order(folder=folder, scratch=folder)
+        examined = {check.name: check.level for check in engine.examine(order, control)}
+        artefact = engine.take(order, control)
         SqliteProver().prove_readable(artefact.path, artefact.facts, Scope(), control)
     except AmanatError as exc:
         return {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}
-    found = {"artefact": str(artefact.path), "tables": artefact.facts.tables}
+    found = {"examined": examined, "artefact": str(artefact.path), "tables": artefact.facts.tables}
     return {"error": None, "copied_by": artefact.facts.extra["copied_by"], **found}
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope
+from amanat.domain.units import format_size, format_span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,19 @@ class KeepRules:
     within: timedelta | None = None
     max_bytes: int | None = None
     all: bool = False
+
+    def describe(self) -> str:
+        """In words: ``the newest 3; the newest of each of 7 days; …``."""
+        if self.all:
+            return "everything"
+        units = {"hours": self.hourly, "days": self.daily, "weeks": self.weekly}
+        units |= {"months": self.monthly, "years": self.yearly}
+        parts = [f"the newest {self.last}"] if self.last else []
+        parts += [f"the newest of each of {count} {unit}" for unit, count in units.items() if count]
+        if self.within:
+            parts.append(f"all within {format_span(self.within)} of the newest")
+        limit = f", but no more than {format_size(self.max_bytes)}" if self.max_bytes else ""
+        return f"{'; '.join(parts)}{limit}"
 
 
 @dataclass(frozen=True, kw_only=True)

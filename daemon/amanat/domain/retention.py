@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from amanat.domain.model import Snapshot, SnapshotState, require_aware
 from amanat.domain.policy import KeepRules
-from amanat.domain.units import format_duration, format_size
+from amanat.domain.units import format_size, format_span
 
 _JUDGED = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 _DIAGNOSIS_COUNT = 3
@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 # The name of the bucket a local time falls into. Hours carry the UTC offset: the hour that is repeated when
 # summer time ends is two hours. Weeks are ISO weeks with the ISO year.
-_BUCKETS: Mapping[str, Callable[[datetime], str]] = MappingProxyType(
+BUCKETS: Mapping[str, Callable[[datetime], str]] = MappingProxyType(
     {
         "hourly": lambda time: time.isoformat(timespec="hours"),
         "daily": lambda time: time.date().isoformat(),
@@ -172,11 +172,11 @@ def _kept_by_rules(
     kept: Reasons = defaultdict(list)
     for rank, snapshot in enumerate(counted[: rules.last], start=1):
         kept[snapshot.id].append(f"last {rank}/{rules.last}")
-    for rule, bucket_of in _BUCKETS.items():
+    for rule, bucket_of in BUCKETS.items():
         for snapshot, reason in _by_calendar(counted, rule, getattr(rules, rule), bucket_of, zone):
             kept[snapshot.id].append(reason)
     for snapshot in _within(counted, rules.within):
-        kept[snapshot.id].append(f"within {_span(rules.within)}")
+        kept[snapshot.id].append(f"within {format_span(rules.within or timedelta(0))}")
     for snapshot in judged if rules.all else ():
         kept[snapshot.id].append("its policy keeps everything")
     return kept
@@ -238,9 +238,3 @@ def _verdict(
     unproven = "unproven, over a day old, not among the newest three"
     why = "no rule keeps it" if snapshot.id in proven else unproven
     return Verdict(snapshot=snapshot, keep=False, reasons=(why,))
-
-
-def _span(span: timedelta | None) -> str:
-    """Whole days as days (``90d`` rather than ``12w6d``): that is how people write them."""
-    span = span or timedelta(0)
-    return format_duration(span) if span % timedelta(days=1) else f"{span.days}d"

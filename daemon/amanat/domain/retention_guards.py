@@ -9,7 +9,7 @@ from amanat.domain.model import require_aware, utc_text
 from amanat.domain.retention import Plan
 from amanat.domain.units import format_duration
 
-_CLOCK_TOLERANCE = timedelta(minutes=1)
+CLOCK_TOLERANCE = timedelta(minutes=1)
 _RUN_TOLERANCE = timedelta(hours=1)
 
 
@@ -61,13 +61,13 @@ def guard(
 
 def _clock_backwards(plan: Plan, now: datetime, last_seen: datetime | None) -> Iterator[Refusal]:
     newest = _newest(plan)
-    if last_seen is not None and last_seen - now > _CLOCK_TOLERANCE:
+    if last_seen is not None and last_seen - now > CLOCK_TOLERANCE:
         yield Refusal(
             reason=RefusalReason.CLOCK_BACKWARDS,
             message=f"the clock says {utc_text(now)}, the register already knows {utc_text(last_seen)}",
             hint=f"set the clock right; if it is and was not, `amanat prune --confirm {plan.id}`",
         )
-    elif newest - now > _CLOCK_TOLERANCE:
+    elif newest - now > CLOCK_TOLERANCE:
         yield Refusal(
             reason=RefusalReason.CLOCK_BACKWARDS,
             message=f"the clock says {utc_text(now)}, the newest snapshot is dated {utc_text(newest)}",

@@ -65,9 +65,22 @@ def next_instants(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     zone = _zone(schedule)
     start = after.astimezone(zone).replace(tzinfo=None) - _LONGEST_REPEAT
     calendar = _calendar(schedule, start)
-    every_hour = len(calendar.hours) == _HOURS_A_DAY
-    instants = _by_elapsed_time(calendar, zone) if every_hour else _by_wall_clock(calendar, zone)
+    instants = _by_elapsed_time(calendar, zone) if _is_hourly(calendar) else _by_wall_clock(calendar, zone)
     return (_local(instant, zone) for instant in _increasing(instants, after.astimezone(UTC)))
+
+
+def wall_times(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """What the cron line matches after ``after``, a naive wall time, whether the zone has it or not."""
+    return _calendar(schedule, after)
+
+
+def runs_every_hour(schedule: Schedule) -> bool:
+    """Then it follows elapsed time (see ``next_instants``)."""
+    return _is_hourly(_calendar(schedule, datetime(2025, 1, 1)))  # noqa: DTZ001 - a wall time
+
+
+def _is_hourly(calendar: CronSim) -> bool:
+    return len(calendar.hours) == _HOURS_A_DAY
 
 
 def previous_instants(schedule: Schedule, at: datetime) -> Iterator[datetime]:

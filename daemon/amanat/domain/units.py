@@ -46,6 +46,11 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts[:2])
 
 
+def format_span(duration: timedelta) -> str:
+    """Whole days as days (``90d`` rather than ``12w6d``): that is how people write them."""
+    return format_duration(duration) if duration % timedelta(days=1) else f"{duration.days}d"
+
+
 def format_size(size: int) -> str:
     """``1536`` → ``1.5 KiB``."""
     value = float(size)

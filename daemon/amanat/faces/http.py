@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from amanat.app import App
+from amanat.domain.doctor import Check
 from amanat.domain.errors import ConfigurationError
 from amanat.observability import metrics
-from amanat.services.checks import Check
 from amanat.services.status import status as current_status
 
 Checks = Callable[[], list[Check]]
@@ -86,7 +86,7 @@ def application(app: App, collector: Collector, checks: Checks) -> Starlette:
         body = {
             "ready": ready,
             "checks": [
-                {"name": item.name, "ok": item.ok, "detail": item.detail, "hint": item.hint} for item in found
+                {"name": item.name, "ok": item.ok, "detail": item.found, "hint": item.remedy} for item in found
             ],
         }
         return JSONResponse(body, status_code=200 if ready else 503)

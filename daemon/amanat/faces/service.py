@@ -14,6 +14,7 @@ from watchfiles import watch
 
 from amanat import __version__
 from amanat.app import App, load_configuration
+from amanat.domain.doctor import Check, Name
 from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.units import format_duration
@@ -23,8 +24,7 @@ from amanat.faces.scheduler.scheduler import Scheduler
 from amanat.host import clock
 from amanat.host.notify import Notifier
 from amanat.observability.metrics import DaemonState, RegisterCollector
-from amanat.services import losses
-from amanat.services.checks import Check, host_checks
+from amanat.services import checks, losses
 
 _BEAT_SECONDS = 5.0
 _STALLED_SECONDS = 60.0
@@ -89,27 +89,24 @@ class Daemon:
     def checks(self) -> list[Check]:
         """What ``/readyz`` asks."""
         return [
-            *host_checks(self._app.ports),
+            *checks.readiness(self._app.ports),
             self._scheduler_check(),
-            Check(
-                name="configuration",
-                ok=self._state.config_ok,
-                detail="as on the disk" if self._state.config_ok else "the file on the disk is refused",
-                hint="" if self._state.config_ok else "`amanat config check` says why",
-            ),
+            self._configuration_check(),
         ]
 
     def _scheduler_check(self) -> Check:
         if self._beaten is None:
-            return Check(name="scheduler", ok=False, detail="has not started", hint="wait for `daemon.ready`")
-        age = clock.monotonic() - self._beaten
-        ok = age < _STALLED_SECONDS
-        return Check(
-            name="scheduler",
-            ok=ok,
-            detail=f"came round {age:.0f} s ago",
-            hint="" if ok else "the loop hangs: restart the daemon, keep its log",
-        )
+            return Check.fail(Name.SCHEDULER, "has not started", "wait for `daemon.ready`")
+        found = f"came round {(age := clock.monotonic() - self._beaten):.0f} s ago"
+        if age < _STALLED_SECONDS:
+            return Check(name=Name.SCHEDULER, found=found)
+        return Check.fail(Name.SCHEDULER, found, "the loop hangs: restart the daemon, keep its log")
+
+    def _configuration_check(self) -> Check:
+        if self._state.config_ok:
+            return Check(name=Name.CONFIGURATION, found="as on the disk")
+        found = "the file on the disk is refused"
+        return Check.fail(Name.CONFIGURATION, found, "`amanat config check` says why")
 
     @contextlib.contextmanager
     def _http(self) -> Iterator[None]:

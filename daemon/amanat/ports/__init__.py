@@ -11,6 +11,7 @@ from pathlib import Path
 from amanat.domain.model import EngineName
 from amanat.domain.policy import Database, Policy
 from amanat.ports.engine import Artefact, Engine, Order, Place, Prover, Rehearsal, Rehearser
+from amanat.ports.host import Host
 from amanat.ports.register import Register, RunCount, SnapshotTotals
 from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
 from amanat.ports.store import Found, Store
@@ -22,6 +23,7 @@ __all__ = [
     "Emit",
     "Engine",
     "Found",
+    "Host",
     "Locks",
     "Order",
     "Place",
@@ -59,6 +61,7 @@ class Ports:
     prover_of: Callable[[EngineName], Prover]
     rehearser_of: Callable[[Database], Rehearser]
     scratch: Scratch
+    host: Host
     write_document: Callable[[Path, str], None]
     run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
     commit_of: Callable[[Path], str | None]

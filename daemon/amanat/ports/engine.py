@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from amanat.domain.comparison import Comparison
+from amanat.domain.doctor import Check
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.domain.policy import Compression
 from amanat.ports.run import Control
@@ -19,7 +20,7 @@ class Order:
     ``counts``: tables (as patterns) whose row counts the file name needs. ``globals``: take roles too.
     ``parallel`` and ``yield_after``: as in ``domain.policy.Policy``. ``proof``: what will be asked of the
     artefact; facts that only a higher level looks at may be left out.
-    ``examine``: proves the artefact readable. An engine whose artefact takes time to come back from the disk
+    ``prove_readable``: as ``Prover`` does. An engine whose artefact takes time to come back from the disk
     calls it meanwhile, as soon as no byte changes any more, and says so; it raises as ``Prover`` does.
     ``scratch``: a private folder for secrets files of the run; the caller removes it.
     """
@@ -33,7 +34,7 @@ class Order:
     parallel: int = 1
     yield_after: timedelta | None = None
     proof: ProofLevel = ProofLevel.READABLE
-    examine: Callable[[Path, Facts], None] | None = None
+    prove_readable: Callable[[Path, Facts], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Artefact:
 
     ``sha256``: hex digest of the file as it was meant to be, taken while it was written where that can be.
     ``read_back``: that is of what the disk gave back, each byte after a sync that covers it, and the same as
-    was written. ``examined``: by the order's ``examine``, and well.
+    was written. ``readable``: so it was proven, by the order's ``prove_readable``.
     ``companions``: further files by the suffix they get behind the artefact's name, such as ``.globals.sql``.
     ``tools``: names and versions of what made it. ``warnings``: whole sentences for the register and the log.
     ``archive_version``: version of the file format, for PostgreSQL archives.
@@ -53,7 +54,7 @@ class Artefact:
     sha256: str
     facts: Facts
     read_back: bool = False
-    examined: bool = False
+    readable: bool = False
     companions: Mapping[str, Path] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     archive_version: str = ""
@@ -77,6 +78,13 @@ class Engine(Protocol):
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:
         """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
 
+    def examine(self, order: Order, control: Control) -> list[Check]:
+        """What can be told of ``take(order)`` before it is tried; reads no rows, writes to ``scratch`` alone.
+
+        At least client, compression, access and drill database, each by its name and without a subject. Raises
+        as ``source_bytes`` does where the database cannot be reached at all.
+        """
+
     def take(self, order: Order, control: Control) -> Artefact:
         """Write a consistent copy of the scope. A pattern that matches no table is a SourceError."""
 
@@ -88,6 +96,9 @@ class Prover(Protocol):
 
     def prove_readable(self, artefact: Path, facts: Facts, scope: Scope, control: Control) -> None:
         """Decode all of it and compare with the facts; ProofError says what is wrong. Leaves no file behind."""
+
+    def examine(self, artefact: Path, control: Control) -> str:
+        """Which tool of this host opens it, by a glance that is no proof. ToolError: none; ProofError: damaged."""
 
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:
         """Shell lines that restore the artefact with stock tools alone."""

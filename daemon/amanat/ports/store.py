@@ -30,6 +30,9 @@ class Store(Protocol):
     def require(self) -> None:
         """StoreError if it is missing or cannot be written."""
 
+    def folders(self) -> list[Path]:
+        """Its own, the one for staging, and those of databases, as far as they are there."""
+
     def staging(self, run_id: str) -> AbstractContextManager[Path]:
         """A private folder on the store's own file system; gone at the end with all that is in it."""
 

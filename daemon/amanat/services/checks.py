@@ -1,33 +1,102 @@
-"""Named checks of the host's fitness, each with what to do; readiness is all of them."""
+"""What readiness and a run cannot do without: the one list of doctor, ``/readyz`` and the guard before a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
-from amanat.domain.errors import AmanatError
-from amanat.ports import Ports
+from amanat.domain.doctor import Check, Name, asked
+from amanat.domain.errors import SpaceError
+from amanat.domain.model import EngineName, ProofLevel
+from amanat.domain.units import format_size
+from amanat.ports import Control, Engine, Order, Ports
+from amanat.services import losses
+from amanat.services.request import Request
+
+_GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """``detail`` says what was found; ``hint`` what to do, empty when it is ok."""
+class Planned:
+    """A snapshot that is about to be taken, or could be."""
 
-    name: str
-    ok: bool
-    detail: str
-    hint: str = ""
+    request: Request
+    engine: Engine
+    order: Order
+    control: Control
 
-
-def host_checks(ports: Ports) -> list[Check]:
-    """Register and store, asked now."""
-    return [
-        _asked("register", ports.register.check, "can be read and written"),
-        _asked("store", ports.store.require, "is there and can be written"),
-    ]
+    @cached_property
+    def source_bytes(self) -> int:
+        return self.engine.source_bytes(self.control, self.order.scratch)
 
 
-def _asked(name: str, question: Callable[[], None], fine: str) -> Check:
-    try:
-        question()
-    except AmanatError as exc:
-        return Check(name=name, ok=False, detail=exc.message, hint=exc.hint)
-    return Check(name=name, ok=True, detail=fine)
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """``ask``: says what it found, or raises what ends a run. Who asks it: ``readiness``, a ``run``."""
+
+    name: Name
+    ask: Callable[[], str]
+    readiness: bool = False
+    run: bool = False
+
+
+def of_host(ports: Ports) -> tuple[Need, ...]:
+    return (
+        Need(name=Name.REGISTER, ask=partial(_register, ports), readiness=True),
+        Need(name=Name.STORE, ask=partial(_store, ports), readiness=True, run=True),
+    )
+
+
+def of_plan(ports: Ports, planned: Planned) -> tuple[Need, ...]:
+    return (
+        Need(name=Name.SOURCE, ask=partial(_source, planned), run=True),
+        Need(name=Name.SPACE, ask=partial(_space, ports, planned), run=True),
+    )
+
+
+def readiness(ports: Ports) -> list[Check]:
+    return [asked(need.name, need.ask) for need in of_host(ports) if need.readiness]
+
+
+def require_for_run(needs: Iterable[Need]) -> None:
+    """Raises what is wrong first."""
+    for need in needs:
+        if need.run:
+            need.ask()
+
+
+def _register(ports: Ports) -> str:
+    ports.register.check()
+    return "can be read and written"
+
+
+def _store(ports: Ports) -> str:
+    losses.require_store(ports)
+    return "is there and can be written"
+
+
+def _source(planned: Planned) -> str:
+    return f"can be opened; it has {format_size(planned.source_bytes)}"
+
+
+def _space(ports: Ports, planned: Planned) -> str:
+    """SpaceError before a byte is written; judged by the last snapshot, the first time by the source."""
+    request, source = planned.request, planned.source_bytes
+    last = ports.register.newest_snapshot(
+        database=request.database.name, policy=request.policy.name, scope=request.effective_scope
+    )
+    expected = int((last.size_bytes if last else source) * _GROWTH)
+    needed = expected + max(planned.engine.staging_bytes(planned.order, source, expected), _drill(planned, source))
+    free = ports.store.free_bytes()
+    if free < needed:
+        raise SpaceError(
+            f"store {ports.store.root} has {format_size(free)} free, "
+            f"a snapshot of {request.database.name} needs about {format_size(needed)}",
+            hint="make room on that file system, or keep fewer snapshots",
+        )
+    return f"{format_size(free)} free, a snapshot needs about {format_size(needed)}"
+
+
+def _drill(planned: Planned, source_bytes: int) -> int:
+    """A SQLite database is restored beside the store; a PostgreSQL one on a server, whose disk we cannot ask."""
+    restores = planned.order.proof is ProofLevel.RESTORED and planned.engine.name is EngineName.SQLITE
+    return source_bytes if restores else 0

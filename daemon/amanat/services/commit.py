@@ -64,7 +64,7 @@ def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: C
         level=request.policy.proof,
         control=control,
         read_back=taken.artefact.read_back,
-        examined=taken.artefact.examined,
+        readable=taken.artefact.readable,
         rehearse=taken.rehearse,
     )
 

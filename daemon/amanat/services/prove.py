@@ -19,10 +19,10 @@ def prove(
     level: ProofLevel,
     control: Control,
     read_back: bool = False,
-    examined: bool = False,
+    readable: bool = False,
     rehearse: Rehearse | None = None,
 ) -> None:
-    """``read_back``, ``examined``: what was done already, while the artefact was written (``ports.Artefact``).
+    """``read_back``, ``readable``: what was done already, while the artefact was written (``ports.Artefact``).
     ``rehearse``: how to reach the level ``restored``.
 
     IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be, or do not
@@ -33,7 +33,7 @@ def prove(
             f"{artefact.name} is not what was written: SHA-256 {found[:16]}…, expected {sha256[:16]}…",
             hint="the disk or somebody changed it; check the device, take a new snapshot",
         )
-    if level.reaches(ProofLevel.READABLE) and not examined:
+    if level.reaches(ProofLevel.READABLE) and not readable:
         ports.prover_of(engine).prove_readable(artefact, facts, scope, control)
     if level.reaches(ProofLevel.RESTORED) and rehearse:
         rehearse(artefact, facts)

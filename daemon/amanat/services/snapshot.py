@@ -4,22 +4,18 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from amanat.domain import naming
-from amanat.domain.errors import AmanatError, SpaceError, YieldedError
+from amanat.domain.errors import AmanatError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import FALLBACK, Entry, EntryKind, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
-from amanat.domain.units import format_size
-from amanat.ports import Control, Engine, Order, Ports
-from amanat.services import losses, prune, reconcile
+from amanat.ports import Control, Ports
+from amanat.services import checks, plan, prune, reconcile
 from amanat.services.commit import Taken, commit
 from amanat.services.rehearse import place_of, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
-_GROWTH = 1.25  # room for a snapshot that has grown by a quarter since the last one
 _LONGEST_PAUSE = timedelta(minutes=15)  # unless the policy's own backoff is longer
 _MOST_DOUBLINGS = 20  # more would only count: a minute has become a year
 
@@ -131,11 +127,12 @@ def _newest(ports: Ports, request: Request) -> Snapshot | None:
 
 
 def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control) -> Snapshot:
-    losses.require_store(ports)
+    checks.require_for_run(checks.of_host(ports))
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
-        order = _order(ports, request, engine, (folder, scratch), control)
-        _require_space(ports, request, engine, order, engine.source_bytes(control, scratch))
+        order = plan.order(ports, request, engine, (folder, scratch), control)
+        planned = checks.Planned(request=request, engine=engine, order=order, control=control)
+        checks.require_for_run(checks.of_plan(ports, planned))
         application = _application(ports, request)
         taken_at = ports.now()
         artefact = engine.take(order, control)
@@ -163,41 +160,6 @@ def _application(ports: Ports, request: Request) -> dict[str, object]:
     known = {"version": request.version, "commit": ports.commit_of(folder) if folder else None}
     told = {name: value for name, value in known.items() if value}
     return {"application": told} if told else {}
-
-
-def _order(ports: Ports, request: Request, engine: Engine, folders: tuple[Path, Path], control: Control) -> Order:
-    def examine(artefact: Path, facts: Facts) -> None:
-        ports.prover_of(engine.name).prove_readable(artefact, facts, request.effective_scope, control)
-
-    folder, scratch = folders
-    return Order(
-        folder=folder,
-        scratch=scratch,
-        scope=request.effective_scope,
-        counts=naming.counts_wanted(request.policy.file_name),
-        globals=request.policy.globals,
-        compression=request.policy.compression,
-        parallel=request.policy.parallel,
-        yield_after=request.policy.yield_after,
-        proof=request.policy.proof,
-        examine=examine if request.policy.proof.reaches(ProofLevel.READABLE) else None,
-    )
-
-
-def _require_space(ports: Ports, request: Request, engine: Engine, order: Order, source_bytes: int) -> None:
-    """SpaceError before a byte is written; judged by the last snapshot, the first time by the source."""
-    last = ports.register.newest_snapshot(
-        database=request.database.name, policy=request.policy.name, scope=request.effective_scope
-    )
-    expected = int((last.size_bytes if last else source_bytes) * _GROWTH)
-    needed = expected + engine.staging_bytes(order, source_bytes, expected)
-    free = ports.store.free_bytes()
-    if free < needed:
-        raise SpaceError(
-            f"store {ports.store.root} has {format_size(free)} free, "
-            f"a snapshot of {request.database.name} needs about {format_size(needed)}",
-            hint="make room on that file system, or keep fewer snapshots",
-        )
 
 
 def _failure(ports: Ports, request: Request, exc: AmanatError) -> Entry:

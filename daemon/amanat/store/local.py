@@ -40,6 +40,11 @@ class LocalStore:
             with tempfile.TemporaryFile(dir=self.root / _STAGING):
                 pass  # it could be made; without a name, so that no crash leaves it behind
 
+    def folders(self) -> list[Path]:
+        with files.explained(f"store {self.root}"):
+            inside = [item for item in self.root.iterdir() if item.is_dir()]
+        return [self.root, *sorted(item for item in inside if item.name == _STAGING or item.name[:1] != ".")]
+
     @contextlib.contextmanager
     def staging(self, run_id: str) -> Iterator[Path]:
         """A private folder on the store's file system, removed at the end with all that is in it.

@@ -38,6 +38,7 @@ def require_readable(catalog: Catalog, scope: Scope, selection: Selection) -> No
     """SourceError that names what the role cannot read, with the statements that let it."""
     _require_grants(catalog, scope, selection)
     _require_all_rows(catalog, selection)
+    _require_large_objects(catalog, scope)
 
 
 def readers(asked: Session, wanted: int, *, beside: int) -> tuple[int, tuple[str, ...]]:
@@ -77,6 +78,17 @@ def _require_all_rows(catalog: Catalog, selection: Selection) -> None:
             f"row-level security hides rows of {_listed(filtered)} from role {catalog.role}",
             hint=f"run: ALTER ROLE {quoted(catalog.role)} BYPASSRLS; or exclude the rows of these tables",
         )
+
+
+def _require_large_objects(catalog: Catalog, scope: Scope) -> None:
+    if not catalog.sealed or scope.tables:  # with --table pg_dump takes none
+        return
+    role, first = quoted(catalog.role), catalog.sealed[0]
+    raise SourceError(
+        f"role {catalog.role} may not read large objects {', '.join(map(str, catalog.sealed))}",
+        hint="pg_read_all_data does not cover large objects; for all of them, as superuser: ALTER ROLE "
+        f"{role} SET lo_compat_privileges = on; for one: GRANT SELECT ON LARGE OBJECT {first} TO {role};",
+    )
 
 
 def _dumped(catalog: Catalog, scope: Scope, selection: Selection) -> Iterable[NumberSequence]:

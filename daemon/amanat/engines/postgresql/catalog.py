@@ -40,6 +40,16 @@ ORDER BY n.nspname, c.relname
 # Tables of extensions whose rows pg_dump takes because the extension asked for it.
 _EXTENSION_DATA = "SELECT DISTINCT unnest(extconfig)::bigint FROM pg_extension"
 
+# Those of others that nobody let this role read: SELECT for it, for a role it is in, or for PUBLIC (grantee 0).
+# Neither pg_read_all_data nor, before 18, a function answers for them (manual, "Predefined Roles").
+_SEALED_LARGE_OBJECTS = """
+SELECT oid::bigint FROM pg_largeobject_metadata
+WHERE current_setting('lo_compat_privileges') = 'off' AND NOT pg_has_role(lomowner, 'USAGE')
+  AND NOT EXISTS (SELECT FROM aclexplode(lomacl) WHERE privilege_type = 'SELECT'
+                  AND (grantee = 0 OR pg_has_role(grantee, 'USAGE')))
+ORDER BY oid LIMIT 20
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
@@ -65,12 +75,16 @@ class NumberSequence:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """``role``: who asks. ``extension_data``: OIDs of extensions' tables whose rows a dump takes too."""
+    """``role``: who asks. ``extension_data``: OIDs of extensions' tables whose rows a dump takes too.
+
+    ``sealed``: OIDs of the first large objects that the role may not read.
+    """
 
     role: str
     relations: tuple[Relation, ...]
     sequences: tuple[NumberSequence, ...] = ()
     extension_data: tuple[int, ...] = ()
+    sealed: tuple[int, ...] = ()
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -112,6 +126,7 @@ def read(asked: Session) -> Catalog:
         relations=tuple(_relation(row, names) for row in rows),
         sequences=tuple(_sequence(row) for row in asked.ask(_SEQUENCES)),
         extension_data=tuple(row[0] for row in asked.ask(_EXTENSION_DATA)),
+        sealed=tuple(row[0] for row in asked.ask(_SEALED_LARGE_OBJECTS)),
     )
 
 

@@ -11,7 +11,7 @@ from amanat.engines.postgresql.clients import ENVIRONMENT, Client
 from amanat.host import process
 from amanat.ports import Control
 
-_FIRST_WITH_ZSTD = 16
+FIRST_WITH_ZSTD = 16
 # The fastest whose archives are at most 1.15 times as large as those of pg_dump's own compression
 _LEVEL = {Algorithm.GZIP: 1, Algorithm.ZSTD: 1, Algorithm.NONE: 0}
 
@@ -29,7 +29,7 @@ def _algorithm(
 ) -> Algorithm:
     if name not in (CodecName.AUTO, CodecName.ZSTD):
         return Algorithm[name.upper()]
-    lacking = _lacking_zstd(client, readers, scratch, control)
+    lacking = lacking_zstd(client, readers, scratch, control)
     if not lacking:
         return Algorithm.ZSTD
     if name is CodecName.AUTO:
@@ -37,10 +37,10 @@ def _algorithm(
     raise ConfigurationError(f"compression with zstd: {lacking}", hint="say codec: auto or gzip in the policy")
 
 
-def _lacking_zstd(client: Client, readers: Iterable[Client], scratch: Path, control: Control) -> str:
+def lacking_zstd(client: Client, readers: Iterable[Client], scratch: Path, control: Control) -> str:
     """Why zstd will not do; empty if it will."""
-    if client.major < _FIRST_WITH_ZSTD:
-        return f"archives of pg_dump {client.version} have none; those of {_FIRST_WITH_ZSTD} and later do"
+    if client.major < FIRST_WITH_ZSTD:
+        return f"archives of pg_dump {client.version} have none; those of {FIRST_WITH_ZSTD} and later do"
     sample = scratch / "zstd.dump"
     sample.write_bytes(archive.empty(Algorithm.ZSTD))
     for reader in readers:

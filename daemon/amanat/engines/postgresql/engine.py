@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from amanat.domain.doctor import Check
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
 from amanat.domain.scope import Selection, select
-from amanat.engines.postgresql import access, catalog, codec, dump, one_pass, parallel
+from amanat.engines.postgresql import access, catalog, codec, dump, examining, one_pass, parallel
 from amanat.engines.postgresql.archive import archive_version
 from amanat.engines.postgresql.blocking import yielding
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
@@ -50,6 +51,10 @@ class PostgresqlEngine:
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:  # noqa: ARG002 - the port's signature
         """What several readers bring lies beside the archive first."""
         return artefact_bytes if order.parallel > 1 else 0
+
+    def examine(self, order: Order, control: Control) -> list[Check]:
+        with session(self._target(order.scratch), control) as asked:
+            return list(examining.examine(asked, order, self._places, control))
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)

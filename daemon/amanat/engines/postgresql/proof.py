@@ -31,6 +31,12 @@ class PostgresqlProver:
         _compare(artefact, contents(listing), facts)
         _pg_restore(client, version, artefact, ["--file=/dev/null"], control)
 
+    def examine(self, artefact: Path, control: Control) -> str:
+        version = archive_version(artefact)
+        client = newest_client(self._places, control)
+        _pg_restore(client, version, artefact, ["--list"], control)
+        return f"pg_restore {client.version} reads its archive version {version}"
+
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:
         file, manifest = shlex.quote(file_name), shlex.quote(f"{file_name}.manifest.json")
         has_roles = bool(facts.extra.get("globals"))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from amanat.domain.doctor import Check
 from amanat.domain.errors import StoreError
 from amanat.domain.model import EngineName, Facts, ProofLevel
 from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, Table, named, select
-from amanat.engines.sqlite import description, packing, subset
+from amanat.engines.sqlite import description, examining, packing, subset
 from amanat.engines.sqlite.connection import attended, inside, translating
 from amanat.engines.sqlite.copying import Copied, copy, finish
 from amanat.engines.sqlite.glance import Stamp, stamp_of
@@ -68,6 +69,13 @@ class SqliteEngine:
         """The whole copy that a part is cut from, and the plain one that is compressed."""
         return source_bytes * ((not order.scope.is_whole) + packing.is_wanted(order.compression))
 
+    def examine(self, order: Order, control: Control) -> list[Check]:
+        def look() -> list[Check]:
+            with opened(self._path, control) as source:
+                return list(examining.examine(source, order))
+
+        return _persistently(look)
+
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)
         return _persistently(lambda: self._take(order, control, packed=packed))
@@ -86,15 +94,15 @@ class SqliteEngine:
                 if packed:
                     wait([counting])  # it uses up the plain copy
                     packing.pack(plain, artefact, order.compression.level, control, sealing)
-                if order.examine:
-                    order.examine(artefact, facts)  # not the references: these very bytes are being counted
+                if order.prove_readable:
+                    order.prove_readable(artefact, facts)  # not the references: these very bytes are being counted
                 references = counting.result()
             seal = sealing.seal(control)
         return Artefact(
             path=artefact,
             sha256=seal.sha256,
             read_back=True,
-            examined=order.examine is not None,
+            readable=order.prove_readable is not None,
             facts=replace(facts, extra={**facts.extra, **references.facts}),
             tools={"sqlite": sqlite3.sqlite_version},
             warnings=references.warnings,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from amanat.domain.errors import ProofError
 from amanat.domain.model import EngineName, Facts, Scope
-from amanat.engines.sqlite import packing
+from amanat.engines.sqlite import examining, packing
 from amanat.engines.sqlite.connection import Access, attended_together, connect
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.engines.sqlite.schema import application_tables
@@ -36,6 +36,9 @@ class SqliteProver:
             raise _failed(artefact.name, str(exc)) from exc
         except OSError as exc:
             raise _failed(artefact.name, str(exc.strerror)) from exc
+
+    def examine(self, artefact: Path, control: Control) -> str:  # noqa: ARG002 - the port's signature
+        return examining.open_artefact(artefact)
 
     def recipe(self, file_name: str, facts: Facts) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
         file, manifest = shlex.quote(file_name), shlex.quote(f"{file_name}.manifest.json")

@@ -36,12 +36,16 @@ class Circumstances:
     shared_index: bool
 
 
+def is_local(file_system: int) -> bool:
+    return file_system in _LOCAL_FILE_SYSTEMS
+
+
 def objection(found: Circumstances) -> str:
     """Why the bytes must not be copied; empty where they may.
 
     A network or user-space file system may show one process old bytes, or locks that another does not see.
     """
-    if found.file_system not in _LOCAL_FILE_SYSTEMS:
+    if not is_local(found.file_system):
         return f"its file system (type {found.file_system:#x}) is not known to be local"
     if found.wal and found.access is not Access.FROZEN and not found.shared_index:
         return "its -shm file can only be read, so SQLite keeps an index of its own"

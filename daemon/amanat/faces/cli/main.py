@@ -13,6 +13,7 @@ from amanat.domain.errors import AmanatError, ConfigurationError, ExitCode
 from amanat.faces.cli import (
     configuration,
     demo,
+    doctor,
     output,
     overview,
     register,
@@ -35,7 +36,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (snapshots, retention, overview, register, configuration, service, demo):
+for module in (snapshots, retention, overview, doctor, register, configuration, service, demo):
     module.add_to(cli)
 
 

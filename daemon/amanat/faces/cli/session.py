@@ -24,11 +24,22 @@ def settings() -> "ServiceSettings":
     return service.load(**flags)
 
 
-def open_app(*, on_progress: "OnProgress | None" = None, quiet: bool = True, create: bool = False) -> "App":
-    """``quiet``: only warnings are logged, and not what the command says by itself: its output, its error."""
+def open_app(
+    *,
+    on_progress: "OnProgress | None" = None,
+    quiet: bool = True,
+    create: bool = False,
+    state: Path | None = None,
+) -> "App":
+    """``quiet``: only warnings are logged, and not what the command says by itself: its output, its error.
+
+    ``state``: another folder than that of the settings.
+    """
     from amanat.app import open_app
 
     loaded = settings()
+    if state:
+        loaded = loaded.model_copy(update={"state": state})
     return open_app(loaded, emit=_Emit(loaded, quiet=quiet), on_progress=on_progress, create=create)
 
 

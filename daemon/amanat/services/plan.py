@@ -1,0 +1,29 @@
+"""From what somebody wants to what the engine is told: the order of a snapshot, taken or only examined."""
+
+from pathlib import Path
+
+from amanat.domain import naming
+from amanat.domain.model import Facts, ProofLevel
+from amanat.ports import Control, Engine, Order, Ports
+from amanat.services.request import Request
+
+
+def order(ports: Ports, request: Request, engine: Engine, folders: tuple[Path, Path], control: Control) -> Order:
+    """``folders``: where to write the artefact, and for secrets files."""
+
+    def prove_readable(artefact: Path, facts: Facts) -> None:
+        ports.prover_of(engine.name).prove_readable(artefact, facts, request.effective_scope, control)
+
+    folder, scratch = folders
+    return Order(
+        folder=folder,
+        scratch=scratch,
+        scope=request.effective_scope,
+        counts=naming.counts_wanted(request.policy.file_name),
+        globals=request.policy.globals,
+        compression=request.policy.compression,
+        parallel=request.policy.parallel,
+        yield_after=request.policy.yield_after,
+        proof=request.policy.proof,
+        prove_readable=prove_readable if request.policy.proof.reaches(ProofLevel.READABLE) else None,
+    )
