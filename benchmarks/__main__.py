@@ -1,4 +1,4 @@
-"""``python -m benchmarks run | peers | document``; see documentation/performance.md.
+"""``python -m benchmarks run | register | peers | document``; see documentation/performance.md.
 
 Exit status: 0; 1 a budget is over; 2 something that is compared did not work.
 """
@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from benchmarks import document, keeping, peers, report
 from benchmarks.figures import Findings
 from benchmarks.processes import BenchmarkError
-from benchmarks.run import Plan, run
+from benchmarks.run import Plan, register, run
 
 _FOLDER = Path(__file__).parents[1] / ".cache" / "bench"
 _TOOLS = _FOLDER / "peers" / "bin"  # where `make bench-peers` puts borgmatic
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     works = parser.add_subparsers(dest="work", required=True)
     for name, kept, text in (
         ("run", _RUN, "every budget, and what grows"),
+        ("register", _RUN, "only what the register's size costs, once more, in the findings of a run"),
         ("peers", _PEERS, "other tools on the same data"),
     ):
         work = works.add_parser(name, help=text)
@@ -71,6 +73,15 @@ def _run(given: argparse.Namespace) -> bool:
     return bool(findings.over)
 
 
+def _register(given: argparse.Namespace) -> bool:
+    known = keeping.load(given.json)
+    with _working(given.folder) as folder:
+        findings = known.with_again(*register(_plan(given, folder)))
+    again = {"the register": f"measured once more by itself, {time.strftime('%Y-%m-%d')}"}
+    _keep(findings := replace(findings, conditions={**findings.conditions, **again}), given.json)
+    return bool(findings.over)
+
+
 def _peers(given: argparse.Namespace) -> bool:
     with _working(given.folder) as folder:
         _keep(peers.run(_plan(given, folder), _TOOLS), given.json)
@@ -86,7 +97,12 @@ def _document(given: argparse.Namespace) -> bool:
     return False
 
 
-_WORK: dict[str, Callable[[argparse.Namespace], bool]] = {"run": _run, "peers": _peers, "document": _document}
+_WORK: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "run": _run,
+    "register": _register,
+    "peers": _peers,
+    "document": _document,
+}
 
 
 def _plan(given: argparse.Namespace, folder: Path) -> Plan:

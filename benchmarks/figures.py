@@ -1,7 +1,7 @@
 """What a benchmark finds, as values: samples, series of them, budgets, sections. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from statistics import median
 
@@ -136,6 +136,15 @@ class Findings:
     sections: tuple[Section, ...] = ()
     curves: tuple[Curve, ...] = ()
     peers: tuple[Peer, ...] = ()
+
+    def with_again(self, section: Section, curves: Sequence[Curve]) -> "Findings":
+        """One section measured once more by itself, in place of what stood there, and its curves."""
+        again = {curve.name: curve for curve in curves}
+        return replace(
+            self,
+            sections=tuple(section if section.title == item.title else item for item in self.sections),
+            curves=tuple(again.get(curve.name, curve) for curve in self.curves),
+        )
 
     def budgets(self) -> Iterable[Budget]:
         return (budget for section in self.sections for budget in section.budgets)

@@ -60,8 +60,7 @@ def run(plan: Plan) -> Findings:
         given = conditions.found(plan.folder, rounds=plan.rounds, server=servers.version(server))
         postgresql = _postgresql(plan, server)
     sqlite = _sqlite(plan)
-    grown = rows_register.measured(plan.folder / "register", plan.counts, plan.quick_rounds)
-    decided = rows_register.decided(plan.folder / "decision", plan.decided, plan.rounds)
+    section, curves = register(plan)
     return Findings(
         conditions=given,
         sections=(
@@ -69,10 +68,17 @@ def run(plan: Plan) -> Findings:
             *sqlite.sections,
             rows_daemon.working(postgresql.peaks | sqlite.peaks),
             rows_daemon.idle(plan.folder / "idle", plan.idle_seconds, plan.quick_rounds),
-            rows_register.section(grown, decided),
+            section,
         ),
-        curves=(*postgresql.curves, *sqlite.curves, *rows_register.curves(grown)),
+        curves=(*postgresql.curves, *sqlite.curves, *curves),
     )
+
+
+def register(plan: Plan) -> tuple[Section, tuple[Curve, ...]]:
+    """What the size of the register costs."""
+    grown = rows_register.measured(plan.folder / "register", plan.counts, plan.quick_rounds)
+    decided = rows_register.decided(plan.folder / "decision", plan.decided, plan.rounds)
+    return rows_register.section(grown, decided), tuple(rows_register.curves(grown))
 
 
 def _postgresql(plan: Plan, server: Server) -> _Part:

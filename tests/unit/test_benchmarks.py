@@ -70,6 +70,15 @@ def test_findings_name_what_is_over() -> None:
     assert [budget.what for budget in FINDINGS.over] == ["size"]
 
 
+def test_one_section_may_be_measured_once_more() -> None:
+    again = Section(title="PostgreSQL: a snapshot", subject="once more")
+    curve = Curve(name=FINDINGS.curves[0].name, title="once more", x_unit="", y_unit="")
+    found = FINDINGS.with_again(again, [curve])
+    assert [item.title for item in found.sections] == [item.title for item in FINDINGS.sections]
+    assert again in found.sections and curve in found.curves
+    assert found.sections[1:] == FINDINGS.sections[1:] and found.curves[1:] == FINDINGS.curves[1:]
+
+
 def test_findings_come_back_from_their_json() -> None:
     assert keeping.decode(keeping.encode(FINDINGS)) == FINDINGS
 

@@ -1,7 +1,6 @@
 """What the doctor asks of this host: modes, who listens, and how systemd has the service."""
 
 import contextlib
-import http.client
 import json
 import os
 import re
@@ -47,11 +46,13 @@ class ThisHost:
 
 def _store_of_daemon(address: tuple[str, int]) -> Path | None:
     """What its ``/status`` says; None: no daemon of ours answers."""
-    connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
+    from http import client  # noqa: PLC0415 - most commands ask nobody
+
+    connection = client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/status")
         return Path(json.loads(connection.getresponse().read())["store"]["path"])
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+    except (OSError, client.HTTPException, ValueError, LookupError, TypeError):
         return None
     finally:
         connection.close()

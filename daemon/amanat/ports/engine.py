@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from amanat.domain.comparison import Comparison
-from amanat.domain.doctor import Check
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.domain.policy import Compression
 from amanat.ports.run import Control
+
+if TYPE_CHECKING:  # most commands neither compare nor examine
+    from amanat.domain.comparison import Comparison
+    from amanat.domain.doctor import Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class Engine(Protocol):
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:
         """What ``take`` needs in the order's folder for a while, beyond the artefact itself."""
 
-    def examine(self, order: Order, control: Control) -> list[Check]:
+    def examine(self, order: Order, control: Control) -> "list[Check]":
         """What can be told of ``take(order)`` before it is tried; reads no rows, writes to ``scratch`` alone.
 
         At least client, compression, access and drill database, each by its name and without a subject. Raises
@@ -122,7 +124,7 @@ class Place:
 class Rehearsal:
     """``seconds``: from an empty place to the last index. ``warnings``: as in ``Artefact``."""
 
-    comparison: Comparison
+    comparison: "Comparison"
     seconds: float
     warnings: tuple[str, ...] = ()
 
