@@ -38,6 +38,9 @@ def test_a_policy_proves_by_restoring_and_a_drill_does_it_again(drilled, postgre
     assert (again["id"], again["proof"]) == (taken["id"], "restored")
     (run,) = [run for run in drilled.json("runs", "atis") if run["stage"] == "drill"]
     assert run["outcome"] == "succeeded"
+    (status,) = drilled.json("status")["policies"]
+    assert status["last_drill"]["snapshot"] == taken["id"] and status["last_drill"]["seconds"] > 0
+    assert "atis/nightly: restored and compared in " in drilled.ok("status")
     assert left(postgres) == []
 
 

@@ -39,20 +39,29 @@ def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
 
 
 def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime) -> dict[str, Any]:
-    def newest(*outcomes: Outcome) -> Run | None:
-        return ports.register.newest_run(Stage.SNAPSHOT, policy.name, database.name, outcomes=outcomes)
+    def newest(*outcomes: Outcome, stage: Stage = Stage.SNAPSHOT) -> Run | None:
+        return ports.register.newest_run(stage, policy.name, database.name, outcomes=outcomes)
 
     proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
     last, success = newest(*_ENDED), newest(Outcome.SUCCEEDED)
+    drill = newest(Outcome.SUCCEEDED, stage=Stage.DRILL)
     return {
         "policy": policy.name,
         "database": database.name,
         "environment": database.environment,
         "last_run": run_row(last) if last else None,
         "last_success": optional_text(success.finished_at) if success else None,
+        "last_drill": _drill_row(drill) if drill else None,
         "newest_proven": snapshot_row(proven) if proven else None,
         "next_run": optional_text(next_run(policy, database, now)),
     }
+
+
+def _drill_row(run: Run) -> dict[str, Any]:
+    """How long it took is what a recovery takes."""
+    assert run.finished_at  # noqa: S101 - it has succeeded
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return {"at": optional_text(run.finished_at), "snapshot": run.snapshot, "seconds": seconds}
 
 
 def next_run(policy: Policy, database: Database, now: datetime) -> datetime | None:

@@ -1,6 +1,6 @@
 """``status next runs reconcile``."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,6 +48,9 @@ def status(*, as_json: output.AsJson = False) -> None:
         if last and last["outcome"] != "succeeded":
             typer.echo(f"{row['database']}/{row['policy']}: {output.one_line(last['reason'])}")
             typer.echo(f"  → {output.one_line(last['hint'])}")
+        if drill := row["last_drill"]:
+            took = format_duration(timedelta(seconds=drill["seconds"]))
+            typer.echo(f"{row['database']}/{row['policy']}: restored and compared in {took}, {drill['at']}")
     for run in found["running"]:
         typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
     for name in found["uncovered"]:
