@@ -148,14 +148,14 @@ def scheduler_check(daemon):
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=4000)])
 def test_readiness_goes_by_elapsed_time(workshop, wall, monkeypatch, jump):
     daemon = Daemon(workshop.app)
-    assert scheduler_check(daemon).detail == "has not started"
+    assert scheduler_check(daemon).found == "has not started"
     daemon._beat()
     wall.offset = jump
     assert scheduler_check(daemon).ok
     later = clock.monotonic() + 61
     monkeypatch.setattr(clock, "monotonic", lambda: later)
     assert not scheduler_check(daemon).ok
-    assert scheduler_check(daemon).detail == "came round 61 s ago"
+    assert scheduler_check(daemon).found == "came round 61 s ago"
 
 
 def test_a_watchdog_that_cannot_be_reached_does_not_end_the_loop(workshop, monkeypatch, tmp_path):
