@@ -100,7 +100,7 @@ def _filled(folder: Path, count: int) -> Scene:
 
 
 def _served(scene: Scene) -> tuple[Series, Series]:
-    """A scrape once a minute finds the daemon as it is once it has looked at its register, and was scraped before."""
+    """A scrape once a minute finds the daemon after its first look at the register, and scraped before."""
     started = time.perf_counter()
     with scene.amanat.daemon(ready=False) as daemon:
         daemon.wait_ready(_READY_SECONDS)
