@@ -83,10 +83,10 @@ def decide(
     now = now.astimezone(UTC)
     judged = newest_first(snapshot for snapshot in snapshots if snapshot.state in _JUDGED)
     counted = [snapshot for snapshot in judged if _counts(snapshot, now)]
-    firm = _firm(judged, counted, now, floors)
+    proven = {snapshot.id for snapshot in counted}
+    firm = _firm(judged, counted, proven, now, floors)
     by_rule = _kept_by_rules(judged, counted, rules, zone)
     over = _over_limit(counted, firm, by_rule, rules.max_bytes)
-    proven = {snapshot.id for snapshot in counted}
     return Plan(verdicts=tuple(_verdict(snapshot, firm, by_rule, over, proven) for snapshot in judged))
 
 
@@ -124,7 +124,11 @@ def _counts(snapshot: Snapshot, now: datetime) -> bool:
 
 
 def _firm(
-    judged: Sequence[Snapshot], counted: Sequence[Snapshot], now: datetime, floors: Mapping[str, str]
+    judged: Sequence[Snapshot],
+    counted: Sequence[Snapshot],
+    proven: Container[str],
+    now: datetime,
+    floors: Mapping[str, str],
 ) -> Reasons:
     """Snapshots that neither a rule nor ``max_bytes`` can remove.
 
@@ -138,7 +142,7 @@ def _firm(
             firm[snapshot.id].append(standing[snapshot.id])
         if snapshot.held or snapshot.state is SnapshotState.DAMAGED or snapshot.taken_at > now:
             firm[snapshot.id].extend(_own_reasons(snapshot, now))
-    for snapshot, reason in _for_diagnosis(judged, {snapshot.id for snapshot in counted}, now):
+    for snapshot, reason in _for_diagnosis(judged, proven, now):
         firm[snapshot.id].append(reason)
     return firm
 
@@ -154,16 +158,13 @@ def _own_reasons(snapshot: Snapshot, now: datetime) -> Iterable[str]:
 def _for_diagnosis(
     judged: Sequence[Snapshot], proven: Container[str], now: datetime
 ) -> Iterable[tuple[Snapshot, str]]:
-    unproven = [each for each in judged if each.id not in proven and _is_unproven(each) and each.taken_at <= now]
+    present = (each for each in judged if each.state is SnapshotState.PRESENT and each.taken_at <= now)
+    unproven = (each for each in present if each.id not in proven)
     for rank, snapshot in enumerate(unproven):
         if rank < _DIAGNOSIS_COUNT:
             yield snapshot, "unproven, one of the newest three, kept for diagnosis"
         if now - snapshot.taken_at < _DIAGNOSIS_AGE:
             yield snapshot, "unproven, under a day old, kept for diagnosis"
-
-
-def _is_unproven(snapshot: Snapshot) -> bool:
-    return snapshot.state is SnapshotState.PRESENT and not snapshot.proven
 
 
 def _kept_by_rules(

@@ -87,7 +87,7 @@ def _examine(connection: sqlite3.Connection, name: str, size: int, facts: Facts)
     pages = _checked_size(connection, name, size)
     # A row that breaks a CHECK is the application's own; it must not cost the application its backups.
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    findings = _findings(connection, "quick_check") and _findings(connection, "integrity_check")
+    findings = findings_of(connection, "quick_check") and findings_of(connection, "integrity_check")
     if findings:
         more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
         raise _failed(name, f"integrity_check: {'; '.join(findings[:_SHOWN])}{more}")
@@ -96,7 +96,7 @@ def _examine(connection: sqlite3.Connection, name: str, size: int, facts: Facts)
         raise _failed(name, f"it has {pages} pages, at snapshot time there were {expected}")
 
 
-def _findings(connection: sqlite3.Connection, check: str) -> list[str]:
+def findings_of(connection: sqlite3.Connection, check: str) -> list[str]:
     """None are good. quick_check of 3.40 takes keys of WITHOUT ROWID tables for NULL where they are in another
     order than the columns; integrity_check does not, so it has the last word.
     """

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from amanat.domain.comparison import Comparison, Content, Difference, Finding, compare, content_of
@@ -10,7 +11,7 @@ from amanat.domain.model import EngineName, Facts
 from amanat.engines.sqlite import description, kernel, packing, rows
 from amanat.engines.sqlite.connection import inside
 from amanat.engines.sqlite.copying import create
-from amanat.engines.sqlite.proof import REFERENCES
+from amanat.engines.sqlite.proof import REFERENCES, findings_of
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.host import clock, files
 from amanat.ports import Control, Place, Rehearsal
@@ -54,27 +55,21 @@ def _compared(opened: sqlite3.Connection, facts: Facts) -> Comparison:
     """Rows that nobody has hashed when it was taken are compared as bytes, by the proof ``stored`` before."""
     found = Content(
         description=description.describe(opened),
-        rows=rows.read(opened) if facts.rows else None,
+        rows=rows.read(opened) if facts.rows else (),
         large_objects=_NO_LARGE_OBJECTS,
     )
-    expected = content_of(facts)
-    compared = compare(Content(**{**vars(expected), "large_objects": _NO_LARGE_OBJECTS}), found)
-    gaps = (
-        compared.not_compared if facts.rows else tuple(gap for gap in compared.not_compared if "rows" not in gap)
-    )
-    return Comparison(
-        differences=(*_damages(opened), *_broken_references(opened, facts), *compared.differences),
-        not_compared=gaps,
-        caveats=compared.caveats,
-    )
+    expected = replace(content_of(facts), rows=facts.rows, large_objects=_NO_LARGE_OBJECTS)
+    compared = compare(expected, found)
+    differences = (*_damages(opened), *_broken_references(opened, facts), *compared.differences)
+    return replace(compared, differences=differences)
 
 
 def _damages(opened: sqlite3.Connection) -> list[Difference]:
     opened.execute("PRAGMA ignore_check_constraints = ON")  # see proof.py
-    lines = [line for (text,) in opened.execute("PRAGMA integrity_check") for line in text.splitlines()]
-    if lines == ["ok"]:
+    findings = findings_of(opened, "integrity_check")
+    if not findings:
         return []
-    said = {"expected": "ok", "found": "; ".join(lines[:_SHOWN])}
+    said = {"expected": "ok", "found": "; ".join(findings[:_SHOWN])}
     return [Difference(kind="integrity_check", name="", finding=Finding.DIFFERS, **said)]
 
 

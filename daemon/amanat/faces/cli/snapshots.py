@@ -186,6 +186,8 @@ def drill(
     Exit status: 0 all are proven; 3 one does not restore as what it should be; 4 a restore to compare is not
     possible; 5 no such database, or no snapshot; 7 a snapshot was changed.
     """
+    from amanat.services import report
+
     waiting = output.seconds(wait)
     app = session.open_app()
     session.stop_on_signals(app.stop)
@@ -194,7 +196,7 @@ def drill(
     if not drilled:
         raise NotFoundError("there is no snapshot to restore", hint="take one: amanat snapshot DATABASE")
     if as_json:
-        output.print_json_list(map(_as_row, drilled))
+        output.print_json_list(map(report.snapshot_row, drilled))
         return
     for item in drilled:
         _print_snapshot(app, item, as_json=False)
@@ -205,12 +207,6 @@ def _newest(app: "App", database: str) -> "Snapshot | None":
     app.database(database)
     snapshots = app.ports.register.each_snapshot(database=database, gone=False)
     return next((item for item in snapshots if item.state == "present"), None)
-
-
-def _as_row(item: "Snapshot") -> dict[str, Any]:
-    from amanat.services import report
-
-    return report.snapshot_row(item)
 
 
 def _database(app: "App", name: str, connection: str) -> "Database":
