@@ -21,7 +21,7 @@ from amanat.domain import retention
 from amanat.domain.events import Event
 from amanat.domain.policy import KeepRules
 from amanat.engines.postgresql import clients, connection
-from amanat.engines.postgresql import restore as postgresql
+from amanat.engines.postgresql.restoring import restore as postgresql
 from amanat.services.request import Request
 from amanat.settings import service
 from tests.support.many_snapshots import NEWEST, Growth

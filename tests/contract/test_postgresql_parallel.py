@@ -13,7 +13,8 @@ from amanat.archive import DataState, header, toc
 from amanat.archive.wire import Source
 from amanat.domain.errors import TimeoutExceededError, ToolError
 from amanat.domain.model import Scope
-from amanat.engines.postgresql import PostgresqlProver, parallel
+from amanat.engines.postgresql import PostgresqlProver
+from amanat.engines.postgresql.dumping import parallel
 from amanat.host.control import RunControl
 from amanat.ports import Order
 from tests.contract.engine_contract import Recording, make_order

@@ -8,10 +8,12 @@ import pytest
 from amanat.domain.errors import IntegrityError, InterruptedRunError, RefusedError
 from amanat.domain.model import Scope
 from amanat.domain.policy import PostgresqlSource
-from amanat.engines.postgresql import PostgresqlRehearser, restore_order, row_order, rows
+from amanat.engines.postgresql import PostgresqlRehearser
 from amanat.engines.postgresql.clients import Places, newest_client
 from amanat.engines.postgresql.connection import session, target
-from amanat.engines.postgresql.rehearsal import PREFIX
+from amanat.engines.postgresql.rehearsing import row_order, rows
+from amanat.engines.postgresql.rehearsing.rehearsal import PREFIX
+from amanat.engines.postgresql.restoring import order
 from amanat.host.control import RunControl
 from amanat.ports import Place
 from tests.contract.engine_contract import make_order
@@ -117,7 +119,7 @@ def test_the_same_rows_in_another_order_are_the_same(postgres, tmp_path, place):
     """PostgreSQL keeps no order, so a restore need not bring it back."""
     database = postgres.database(sql=TABLES)
     artefact = take(postgres, database, tmp_path)
-    entries = restore_order.read(artefact.path, lambda: None)
+    entries = order.read(artefact.path, lambda: None)
     client = newest_client(Places(extra=(postgres.bin,)), RunControl())
 
     def found():

@@ -19,10 +19,10 @@ from amanat.archive import DataState, header, toc
 from amanat.archive.wire import Source
 from amanat.domain.errors import IntegrityError, InterruptedRunError, RefusedError, SourceError, ToolError
 from amanat.domain.model import Facts, Scope
-from amanat.engines.postgresql import restore_settings
 from amanat.engines.postgresql.clients import Client
 from amanat.engines.postgresql.connection import session, target
-from amanat.engines.postgresql.restore import Restored, restore
+from amanat.engines.postgresql.restoring import sessions
+from amanat.engines.postgresql.restoring.restore import Restored, restore
 from amanat.host.control import RunControl
 from amanat.ports import Artefact, Progress
 from tests.contract.engine_contract import make_order
@@ -154,7 +154,7 @@ def test_the_largest_rows_come_first_whatever_the_order_of_the_contents(matrix_s
 
 
 def test_an_archive_of_several_readers(scene, monkeypatch):
-    monkeypatch.setattr("amanat.engines.postgresql.parallel._WORTH_A_CONNECTION", 1)
+    monkeypatch.setattr("amanat.engines.postgresql.dumping.parallel._WORTH_A_CONNECTION", 1)
     artefact = scene.taken(AWKWARD, parallel=3)
     scene.restore(artefact.path, facts=artefact.facts)
     assert archives.script(scene.postgres, scene.copy) == archives.script(scene.postgres, scene.source)
@@ -279,9 +279,9 @@ def test_an_ordinary_role_with_limits_of_its_own(matrix_scene):
     ("megabytes", "jobs", "chosen"), [(64_000, 2, "256MB"), (8_000, 4, "125MB"), (1_000, 2, None)]
 )
 def test_memory_for_indexes_is_a_share_of_the_machine_s(scene, monkeypatch, megabytes, jobs, chosen):
-    monkeypatch.setattr(restore_settings, "_memory_megabytes", lambda: megabytes)
+    monkeypatch.setattr(sessions, "_memory_megabytes", lambda: megabytes)
     with session(target(scene.postgres.database(), None, scene.folder), scene.control) as asked:
-        assert restore_settings.chosen(asked, jobs).get("maintenance_work_mem") == chosen
+        assert sessions.chosen(asked, jobs).get("maintenance_work_mem") == chosen
 
 
 LEADING_OUT = """

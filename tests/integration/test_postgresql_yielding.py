@@ -12,8 +12,8 @@ import pytest
 
 from amanat.domain.errors import InterruptedRunError, YieldedError
 from amanat.domain.model import Scope
-from amanat.engines.postgresql.blocking import Yielding, yielding
 from amanat.engines.postgresql.connection import session, target
+from amanat.engines.postgresql.dumping.blocking import Yielding, yielding
 from amanat.host.control import RunControl
 from tests.contract.engine_contract import make_order
 from tests.support.cli import wait_for

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from amanat.domain.model import Scope
 from amanat.domain.policy import CodecName, Compression
-from amanat.engines.postgresql import PostgresqlProver, parallel
+from amanat.engines.postgresql import PostgresqlProver
+from amanat.engines.postgresql.dumping import parallel
 from amanat.host.control import RunControl
 from amanat.ports import Order
 from tests.support import archives

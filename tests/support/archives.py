@@ -14,7 +14,7 @@ from amanat.archive import Algorithm, Archive, Codec, Progress, rewrite
 from amanat.archive import header as header_format
 from amanat.archive import toc as toc_format
 from amanat.archive.wire import Source
-from amanat.engines.postgresql.restore_passes import passes, schemas
+from amanat.engines.postgresql.restoring.passes import passes, schemas
 from amanat.ports import Artefact
 from tests.support.postgres_plugin import Postgres
 

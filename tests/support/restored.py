@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from amanat.domain.comparison import Comparison, Content, compare, content_of
-from amanat.engines.postgresql import rows
 from amanat.engines.postgresql.connection import session, target
 from amanat.engines.postgresql.describing.reading import describe
-from amanat.engines.postgresql.restore_order import read as contents
+from amanat.engines.postgresql.rehearsing import rows
+from amanat.engines.postgresql.restoring.order import read as contents
 from amanat.host.control import RunControl
 from amanat.ports import Artefact
 

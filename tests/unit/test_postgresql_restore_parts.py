@@ -5,12 +5,12 @@ import pytest
 from amanat.archive import DataState, Entry, Section
 from amanat.domain.errors import IntegrityError, SourceError, ToolError
 from amanat.domain.model import Facts, TableRows
-from amanat.engines.postgresql import restore_order, restore_settings
 from amanat.engines.postgresql.connection import Target
-from amanat.engines.postgresql.restore_failure import Complaints, judged
-from amanat.engines.postgresql.restore_order import Item
-from amanat.engines.postgresql.restore_passes import Pass
-from amanat.engines.postgresql.restore_steps import Steps
+from amanat.engines.postgresql.restoring import order, sessions
+from amanat.engines.postgresql.restoring.failure import Complaints, judged
+from amanat.engines.postgresql.restoring.order import Item
+from amanat.engines.postgresql.restoring.passes import Pass
+from amanat.engines.postgresql.restoring.steps import Steps
 from amanat.host.process import Finished
 
 TARGET = Target(conninfo="dbname=copy", label="PostgreSQL database copy")
@@ -51,7 +51,7 @@ CONTENTS = [
 
 
 def test_the_list_has_the_rows_in_the_order_of_the_file():
-    assert restore_order.use_list(CONTENTS).split(";\n") == ["1", "2", "3", "5", "4", "9", "6", ""]
+    assert order.use_list(CONTENTS).split(";\n") == ["1", "2", "3", "5", "4", "9", "6", ""]
 
 
 def test_sizes_are_those_of_the_facts_or_of_the_archive():
@@ -59,7 +59,7 @@ def test_sizes_are_those_of_the_facts_or_of_the_archive():
     facts = Facts(
         engine_version="", source_bytes=0, tables=(), rows=rows, extra={"table_oids": {"public.lätе": 90}}
     )
-    items = restore_order.items(CONTENTS, facts, 1000)
+    items = order.items(CONTENTS, facts, 1000)
     assert {number: item.bytes for number, item in items.items() if item.has_data} == {3: 200, 5: 400, 9: 5000}
     assert (items[9].table, items[3].table, items[5].table) == ("public.lätе", "public.a", "")
 
@@ -169,8 +169,8 @@ def test_what_failures_mean(said, kind, hint, transient):
 def test_own_options_of_the_user_win(monkeypatch):
     monkeypatch.setenv("PGOPTIONS", "-c work_mem=1MB")
     settings = {"synchronous_commit": "off"}
-    plain = restore_settings.access(settings, Target(conninfo="dbname=x", label="x"))
+    plain = sessions.access(settings, Target(conninfo="dbname=x", label="x"))
     assert plain.environment == {"PGOPTIONS": "-c synchronous_commit=off -c work_mem=1MB"}
-    own = restore_settings.access(settings, Target(conninfo="dbname=x options='-c role=app'", label="x"))
+    own = sessions.access(settings, Target(conninfo="dbname=x options='-c role=app'", label="x"))
     assert own.environment == {}
     assert "options='-c synchronous_commit=off -c role=app'" in own.conninfo

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amanat.domain.scope import Table
-from amanat.engines.postgresql.parallel import shares
+from amanat.engines.postgresql.dumping.parallel import shares
 
 MIB = 1024 * 1024
 

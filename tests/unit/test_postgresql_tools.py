@@ -17,12 +17,13 @@ from amanat.domain.errors import (
 )
 from amanat.domain.model import Facts, Scope
 from amanat.domain.scope import Table, select
-from amanat.engines.postgresql import dump, proof
+from amanat.engines.postgresql import proof
 from amanat.engines.postgresql.access import require_readable
 from amanat.engines.postgresql.archive import Contents, archive_version, contents
 from amanat.engines.postgresql.catalog import Catalog, NumberSequence, Relation
 from amanat.engines.postgresql.clients import Client, Places, choose
 from amanat.engines.postgresql.connection import Target, pgpass_line, target
+from amanat.engines.postgresql.dumping import dump
 from amanat.engines.postgresql.symptoms import source_error
 from amanat.host.process import Finished
 

@@ -2,6 +2,6 @@
 
 from amanat.engines.postgresql.engine import PostgresqlEngine
 from amanat.engines.postgresql.proof import PostgresqlProver
-from amanat.engines.postgresql.rehearsal import PostgresqlRehearser
+from amanat.engines.postgresql.rehearsing.rehearsal import PostgresqlRehearser
 
 __all__ = ["PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]

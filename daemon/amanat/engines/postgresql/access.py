@@ -7,7 +7,7 @@ from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
 from amanat.engines.postgresql.catalog import Catalog, NumberSequence
 from amanat.engines.postgresql.connection import Session
-from amanat.engines.postgresql.dump import quoted
+from amanat.engines.postgresql.dumping.dump import quoted
 
 _NAMED_AT_MOST = 20
 # What is left of each limit, without our own sessions (connection.target names them). Reserved slots stay free. Of

@@ -10,13 +10,14 @@ from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceed
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
 from amanat.domain.scope import Selection, select
-from amanat.engines.postgresql import access, catalog, codec, dump, examining, one_pass, parallel
+from amanat.engines.postgresql import access, catalog, examining
 from amanat.engines.postgresql.archive import archive_version
-from amanat.engines.postgresql.blocking import yielding
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session, Target, session, target
-from amanat.engines.postgresql.content import described, with_rows
-from amanat.engines.postgresql.one_pass import Dumped
+from amanat.engines.postgresql.dumping import codec, dump, one_pass, parallel
+from amanat.engines.postgresql.dumping.blocking import yielding
+from amanat.engines.postgresql.dumping.content import described, with_rows
+from amanat.engines.postgresql.dumping.one_pass import Dumped
 from amanat.ports import Artefact, Control, Order
 
 

@@ -7,10 +7,11 @@ from amanat.domain.errors import ToolError
 from amanat.domain.model import ProofLevel
 from amanat.domain.policy import CodecName
 from amanat.domain.scope import select
-from amanat.engines.postgresql import access, catalog, codec
+from amanat.engines.postgresql import access, catalog
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session
-from amanat.engines.postgresql.dump import quoted
+from amanat.engines.postgresql.dumping import codec
+from amanat.engines.postgresql.dumping.dump import quoted
 from amanat.ports import Control, Order
 
 _MAY_CREATE = "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = session_user"

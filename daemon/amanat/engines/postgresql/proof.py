@@ -8,8 +8,8 @@ from amanat.domain.errors import AmanatError, ProofError, ToolError
 from amanat.domain.model import EngineName, Facts, Scope
 from amanat.engines.postgresql.archive import Contents, archive_version, contents
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client, Places, newest_client
-from amanat.engines.postgresql.dump import GLOBALS_SUFFIX, quoted
-from amanat.engines.postgresql.restore_passes import Pass, passes, schemas
+from amanat.engines.postgresql.dumping.dump import GLOBALS_SUFFIX, quoted
+from amanat.engines.postgresql.restoring.passes import Pass, passes, schemas
 from amanat.host import process
 from amanat.ports import Control
 

@@ -1,6 +1,6 @@
 """Which objects a dump of a part of the database brings: not those that need something left out.
 
-A restore reports these and goes on (see ``restore_passes``), so they are no part of what was taken.
+A restore reports these and goes on (see ``restoring.passes``), so they are no part of what was taken.
 """
 
 from collections.abc import Collection, Iterable

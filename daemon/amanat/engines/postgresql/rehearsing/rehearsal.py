@@ -14,11 +14,13 @@ from amanat.domain.errors import AmanatError, RefusedError, SpaceError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
 from amanat.domain.units import format_size
-from amanat.engines.postgresql import access, amcheck, restore_order, row_order, rows
+from amanat.engines.postgresql import access
 from amanat.engines.postgresql.clients import Client, Places, newest_client
 from amanat.engines.postgresql.connection import Session, Target, session, target
 from amanat.engines.postgresql.describing.reading import describe
-from amanat.engines.postgresql.restore import restore
+from amanat.engines.postgresql.rehearsing import amcheck, row_order, rows
+from amanat.engines.postgresql.restoring import order
+from amanat.engines.postgresql.restoring.restore import restore
 from amanat.host import clock, files
 from amanat.host.control import RunControl
 from amanat.ports import Control, Place, Rehearsal
@@ -151,7 +153,7 @@ def _locale(facts: Facts) -> sql.Composed:
 
 
 def _found(own: Target, client: Client, artefact: Path, facts: Facts, control: Control) -> Content:
-    entries = restore_order.read(artefact, control.check)
+    entries = order.read(artefact, control.check)
     with session(own, control) as asked:
         asked.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         description = describe(asked)

@@ -14,9 +14,9 @@ from tempfile import NamedTemporaryFile
 from amanat.archive import Entry, printable
 from amanat.domain.errors import IntegrityError
 from amanat.domain.model import Facts, TableRows
-from amanat.engines.postgresql import rows
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client
 from amanat.engines.postgresql.connection import Session
+from amanat.engines.postgresql.rehearsing import rows
 from amanat.host import process
 from amanat.ports import Control
 

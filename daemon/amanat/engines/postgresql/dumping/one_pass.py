@@ -11,8 +11,8 @@ from pathlib import Path
 from amanat import archive
 from amanat.archive import Archive, Codec, UnknownArchiveError
 from amanat.domain.errors import IntegrityError
-from amanat.engines.postgresql import dump, parallel
-from amanat.engines.postgresql.dump import Command
+from amanat.engines.postgresql.dumping import dump, parallel
+from amanat.engines.postgresql.dumping.dump import Command
 from amanat.host import files
 from amanat.host.sealing import Sealing
 from amanat.ports import Control, Progress

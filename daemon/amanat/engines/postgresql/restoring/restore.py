@@ -1,8 +1,8 @@
 """Restores an archive into an empty database, by the stock pg_restore, as fast as the machine allows.
 
-What it takes beyond ``pg_restore --jobs``: sizes that are right (restore_order.py), sessions that wait for the
-disk once instead of at each commit (restore_settings.py), and whoever looks on knows how far it is
-(restore_watch.py). For where the time goes see documentation/performance.md.
+What it takes beyond ``pg_restore --jobs``: sizes that are right (order.py), sessions that wait for the
+disk once instead of at each commit (sessions.py), and whoever looks on knows how far it is
+(watch.py). For where the time goes see documentation/performance.md.
 """
 
 import tempfile
@@ -16,13 +16,14 @@ from psycopg import sql
 from amanat.archive import ArchiveError, Entry
 from amanat.domain.errors import IntegrityError, RefusedError
 from amanat.domain.model import Facts
-from amanat.engines.postgresql import catalog, restore_order, restore_settings
+from amanat.engines.postgresql import catalog
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client
 from amanat.engines.postgresql.connection import Session, Target, session
-from amanat.engines.postgresql.restore_failure import Complaints, judged
-from amanat.engines.postgresql.restore_order import Item
-from amanat.engines.postgresql.restore_passes import Pass, passes, schemas
-from amanat.engines.postgresql.restore_watch import Watch
+from amanat.engines.postgresql.restoring import order, sessions
+from amanat.engines.postgresql.restoring.failure import Complaints, judged
+from amanat.engines.postgresql.restoring.order import Item
+from amanat.engines.postgresql.restoring.passes import Pass, passes, schemas
+from amanat.engines.postgresql.restoring.watch import Watch
 from amanat.host import process
 from amanat.ports import Control
 
@@ -57,10 +58,10 @@ def restore(
     TimeoutExceededError, InterruptedRunError. After an error nothing that was started still runs.
     """
     entries = _entries(archive, control)
-    items = restore_order.items(entries, facts, archive.stat().st_size)
+    items = order.items(entries, facts, archive.stat().st_size)
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
-        access = restore_settings.access(restore_settings.chosen(asked, jobs), target)
+        access = sessions.access(sessions.chosen(asked, jobs), target)
     with _options(entries, jobs, owners=owners) as options, Watch(items, facts, jobs, target, control) as watch:
         command = _Command(
             argv=(
@@ -78,7 +79,7 @@ def restore(
         warnings = [said for one in passes(facts) for said in _pass(command, one, watch)]
         watch.finish()
     with session(target, control) as asked:
-        restore_settings.make_durable(asked)
+        sessions.make_durable(asked)
     return Restored(sections=watch.sections(), tables=_tables(items, facts), warnings=tuple(warnings))
 
 
@@ -93,7 +94,7 @@ class _Command:
 
 def _entries(archive: Path, control: Control) -> tuple[Entry, ...]:
     try:
-        return restore_order.read(archive, control.check)
+        return order.read(archive, control.check)
     except ArchiveError as exc:
         raise IntegrityError(f"{archive.name}: {exc.message}", hint="restore another snapshot") from exc
 
@@ -117,7 +118,7 @@ def _options(entries: Sequence[Entry], jobs: int, *, owners: bool) -> Iterator[l
         yield [*plain, f"--jobs={jobs}"]
         return
     with tempfile.NamedTemporaryFile("w", prefix="amanat-", suffix=".list") as file:
-        file.write(restore_order.use_list(entries))
+        file.write(order.use_list(entries))
         file.flush()
         yield [*plain, f"--jobs={jobs}", f"--use-list={file.name}"]
 
@@ -140,5 +141,5 @@ def _pass(command: _Command, one: Pass, watch: Watch) -> tuple[str, ...]:
 
 
 def _tables(items: Mapping[int, Item], facts: Facts) -> dict[str, int | None]:
-    counted = {table: data.rows for table, data in restore_order.rows_by_table(facts).items()}
+    counted = {table: data.rows for table, data in order.rows_by_table(facts).items()}
     return {item.table: counted.get(item.table) for item in items.values() if item.table}

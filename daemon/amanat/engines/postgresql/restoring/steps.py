@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Mapping
 
-from amanat.engines.postgresql.restore_order import Item
+from amanat.engines.postgresql.restoring.order import Item
 from amanat.host import clock
 
 # With jobs the leader names items by number; its workers write to the same stderr, and half a line of theirs may

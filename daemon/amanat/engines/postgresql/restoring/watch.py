@@ -8,8 +8,8 @@ from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceed
 from amanat.domain.model import Facts
 from amanat.domain.scope import Table
 from amanat.engines.postgresql.connection import Row, Session, Target, session
-from amanat.engines.postgresql.restore_order import Item, rows_by_table
-from amanat.engines.postgresql.restore_steps import Steps
+from amanat.engines.postgresql.restoring.order import Item, rows_by_table
+from amanat.engines.postgresql.restoring.steps import Steps
 from amanat.host import clock
 from amanat.ports import Control, Progress
 

@@ -12,7 +12,7 @@ from amanat.domain.description import LargeObjects
 from amanat.domain.errors import SourceError
 from amanat.domain.model import Facts, TableRows
 from amanat.engines.postgresql.connection import Session
-from amanat.engines.postgresql.restore_order import rows_by_table
+from amanat.engines.postgresql.restoring.order import rows_by_table
 from amanat.engines.postgresql.server import READING
 
 # As pg_dump sets them (``setup_connection`` of ``pg_dump.c``).

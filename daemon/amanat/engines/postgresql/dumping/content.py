@@ -6,11 +6,12 @@ from amanat import archive
 from amanat.archive import Archive, TableData
 from amanat.domain.model import Facts, Scope, TableRows
 from amanat.domain.scope import Selection, Table
-from amanat.engines.postgresql import migrations, server
+from amanat.engines.postgresql import server
 from amanat.engines.postgresql.catalog import Catalog
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.describing import part
 from amanat.engines.postgresql.describing.reading import describe
+from amanat.engines.postgresql.dumping import migrations
 
 
 def described(asked: Session, scope: Scope, known: Catalog, selection: Selection, facts: Facts) -> Facts:

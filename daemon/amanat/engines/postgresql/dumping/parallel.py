@@ -13,7 +13,7 @@ from dataclasses import replace
 from amanat import archive
 from amanat.archive import Archive, Codec
 from amanat.domain.scope import Table
-from amanat.engines.postgresql.dump import Command, naming, streamed
+from amanat.engines.postgresql.dumping.dump import Command, naming, streamed
 from amanat.host import files, process
 from amanat.host.sealing import Sealing
 from amanat.ports import Control, Progress

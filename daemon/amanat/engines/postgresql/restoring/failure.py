@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from amanat.domain.errors import AmanatError, IntegrityError, SourceError, ToolError
 from amanat.engines.postgresql.connection import Target
-from amanat.engines.postgresql.restore_passes import Pass
+from amanat.engines.postgresql.restoring.passes import Pass
 from amanat.engines.postgresql.symptoms import Symptom, recognise
 from amanat.host.process import Finished
 

@@ -1,0 +1,1 @@
+"""From the database to an archive: which client, which commands, in which order, and what it is known by."""

@@ -1,0 +1,1 @@
+"""From an archive to a database, by the stock pg_restore."""
