@@ -21,6 +21,7 @@ from amanat.domain.policy import (
     MANUAL,
     Configuration,
     Database,
+    Job,
     LaravelSource,
     Policy,
     SqliteSource,
@@ -99,11 +100,11 @@ class App:
         with self._documented():
             return snapshot.take(self.ports, request)
 
-    def run_due(self, policy: Policy, database: Database) -> Snapshot | None:
+    def run_due(self, job: Job) -> Snapshot | None:
         from amanat.services import due
 
         with self._documented():
-            return due.run_due(self.ports, policy, database)
+            return due.run_due(self.ports, job)
 
     def verify(self, found: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
         from amanat.services import verify

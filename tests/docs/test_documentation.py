@@ -74,7 +74,7 @@ def test_marked_policies_load(tmp_path: Path) -> None:
     assert marked
     for text in marked:
         (tmp_path / "policies.yaml").write_text(text)
-        assert policies.load(tmp_path / "policies.yaml").scheduled()
+        assert policies.load(tmp_path / "policies.yaml").jobs()
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

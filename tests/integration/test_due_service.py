@@ -19,12 +19,12 @@ __all__ = ["workshop"]
 
 def wake(workshop, at):
     workshop.now = at
-    return workshop.app.run_due(workshop.policy, workshop.database)
+    return workshop.app.run_due(workshop.job)
 
 
 def state(workshop):
-    register = workshop.app.ports.register
-    return register.last_slot("nightly", "app"), register.missed_slots().get(("nightly", "app"), 0)
+    register, key = workshop.app.ports.register, (Stage.SNAPSHOT, "nightly", "app")
+    return register.last_slot(*key), register.missed_slots().get(key, 0)
 
 
 def outcomes(workshop):
@@ -86,7 +86,7 @@ def test_an_interrupted_slot_is_due_again_as_a_further_attempt(workshop):
 
 def skip(workshop, slot):
     """As the timer does while the run before, of ``T0``, still goes."""
-    due.skip_overlap(workshop.app.ports, workshop.policy, workshop.database, slot)
+    due.skip_overlap(workshop.app.ports, workshop.job, slot)
 
 
 def test_an_overlap_is_a_skipped_row_and_never_a_second_one(workshop):
@@ -136,8 +136,8 @@ def test_a_changed_schedule_holds_from_now_on(workshop):
     wake(workshop, T0)
     workshop.policy = replace(workshop.policy, schedule=replace(NIGHTLY, cron="30 2 * * *"))
     workshop.now = T0 + timedelta(hours=3)
-    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database, before=NIGHTLY)
-    assert workshop.app.run_due(workshop.policy, workshop.database) is None
+    due.begin_anew(workshop.app.ports, workshop.job, before=NIGHTLY)
+    assert workshop.app.run_due(workshop.job) is None
     taken = wake(workshop, T0 + timedelta(days=1, minutes=15))
     assert taken.scheduled_at == T0 + timedelta(days=1, minutes=15)
     assert state(workshop)[1] == 0
@@ -149,7 +149,7 @@ def test_more_catch_up_does_not_account_for_a_slot_that_is_still_open(workshop):
         wake(workshop, T0)
     workshop.app.stop.clear()
     workshop.policy = replace(workshop.policy, schedule=replace(NIGHTLY, catch_up=timedelta(hours=20)))
-    due.begin_anew(workshop.app.ports, workshop.policy, workshop.database, before=NIGHTLY)
+    due.begin_anew(workshop.app.ports, workshop.job, before=NIGHTLY)
     assert wake(workshop, T0 + timedelta(minutes=5)).proven
 
 

@@ -67,12 +67,12 @@ def pauses(workshop):
 
 def wake(workshop, at):
     workshop.now = at
-    return workshop.app.run_due(workshop.policy, workshop.database)
+    return workshop.app.run_due(workshop.job)
 
 
 def slot(workshop):
-    register = workshop.app.ports.register
-    return register.last_slot("nightly", "app"), register.missed_slots().get(("nightly", "app"), 0)
+    register, key = workshop.app.ports.register, (Stage.SNAPSHOT, "nightly", "app")
+    return register.last_slot(*key), register.missed_slots().get(key, 0)
 
 
 def test_standing_back_does_not_count_as_a_failed_attempt(workshop):

@@ -13,7 +13,7 @@ import pytest
 from amanat.app import App, open_app
 from amanat.domain.events import Event
 from amanat.domain.model import EngineName, Snapshot
-from amanat.domain.policy import Configuration, Database, KeepRules, Policy, Schedule, SqliteSource
+from amanat.domain.policy import Configuration, Database, Job, KeepRules, Policy, Schedule, SqliteSource
 from amanat.services.request import Request
 from amanat.settings.service import ServiceSettings
 
@@ -47,6 +47,11 @@ class Workshop:
     def configure(self, *policies: Policy) -> None:
         by_name = {policy.name: policy for policy in policies}
         self.app.use(Configuration(databases={"app": self.database}, policies=by_name))
+
+    @property
+    def job(self) -> Job:
+        """The snapshots of the policy."""
+        return self.policy.jobs(self.database)[0]
 
     def take(self, **said: Any) -> Snapshot:
         values = {"database": self.database, "policy": self.policy, "by": "aysel", "name": "x"}

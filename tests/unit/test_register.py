@@ -132,11 +132,11 @@ def test_an_entry_and_its_change_are_one_transaction(register):
 
 
 def test_slots_are_remembered_and_missed_ones_add_up(register):
-    assert register.last_slot("nightly", "atis") is None
-    register.record_slot("nightly", "atis", T, missed=2)
-    register.record_slot("nightly", "atis", T, missed=3)
-    assert register.last_slot("nightly", "atis") == T
-    assert register.missed_slots() == {("nightly", "atis"): 5}
+    assert register.last_slot(Stage.SNAPSHOT, "nightly", "atis") is None
+    register.record_slot(Stage.SNAPSHOT, "nightly", "atis", T, missed=2)
+    register.record_slot(Stage.SNAPSHOT, "nightly", "atis", T, missed=3)
+    assert register.last_slot(Stage.SNAPSHOT, "nightly", "atis") == T
+    assert register.missed_slots() == {(Stage.SNAPSHOT, "nightly", "atis"): 5}
 
 
 def test_totals_follow_the_python_meaning_of_proven(register):

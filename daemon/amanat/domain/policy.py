@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope
+from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope, Stage
 from amanat.domain.units import format_size, format_span
 
 
@@ -151,6 +151,31 @@ class Policy:
     parallel: int = 1
     yield_after: timedelta | None = timedelta(seconds=5)
 
+    def jobs(self, database: Database) -> "tuple[Job, ...]":
+        """What it does by itself for one of its databases."""
+        schedules = {Stage.SNAPSHOT: self.schedule}
+        return tuple(
+            Job(stage=stage, policy=self, database=database, schedule=schedule)
+            for stage, schedule in schedules.items()
+            if schedule
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What comes due by itself: one stage of one policy for one database."""
+
+    stage: Stage
+    policy: Policy
+    database: Database
+    schedule: Schedule
+
+    @property
+    def id(self) -> str:
+        """Snapshots are what a policy is for, and go by its name alone."""
+        of_stage = "" if self.stage is Stage.SNAPSHOT else f"/{self.stage}"
+        return f"{self.policy.name}/{self.database.name}{of_stage}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
@@ -172,14 +197,12 @@ class Configuration:
     warnings: tuple[str, ...] = ()
     anchor: Anchor | None = None
 
-    def scheduled(self) -> tuple[tuple[Policy, Database], ...]:
-        """Every (policy, database) that the scheduler runs."""
-        return tuple(
-            (policy, self.databases[name])
-            for policy in self.policies.values()
-            if policy.schedule
-            for name in policy.databases
-        )
+    def jobs(self) -> tuple[Job, ...]:
+        """All that the scheduler runs."""
+        return tuple(job for policy, database in self.pairs() for job in policy.jobs(database))
+
+    def job(self, job_id: str) -> Job | None:
+        return next((job for job in self.jobs() if job.id == job_id), None)
 
     def uncovered(self) -> list[str]:
         """Databases that no policy names."""

@@ -78,10 +78,8 @@ class Daemon:
             with self._signals(), self._watched_file():
                 self._scheduler.apply(configuration)
                 self._scheduler.start()
-                self._notifier.ready(f"{len(configuration.scheduled())} schedules")
-                self._emit(
-                    Event.DAEMON_READY, http=self._app.settings.http, schedules=len(configuration.scheduled())
-                )
+                self._notifier.ready(f"{len(configuration.jobs())} schedules")
+                self._emit(Event.DAEMON_READY, http=self._app.settings.http, schedules=len(configuration.jobs()))
                 self._on_ready()
                 self._attend()
                 self._stop()
@@ -140,8 +138,8 @@ class Daemon:
         self._scheduler.apply(configuration)
         self._state.config_ok = True
         self._state.config_loaded = clock.now().timestamp()
-        self._emit(Event.CONFIG_LOADED, cause=message, schedules=len(configuration.scheduled()))
-        self._notifier.ready(f"{len(configuration.scheduled())} schedules")
+        self._emit(Event.CONFIG_LOADED, cause=message, schedules=len(configuration.jobs()))
+        self._notifier.ready(f"{len(configuration.jobs())} schedules")
 
     def _stop(self) -> None:
         """Let runs finish within the grace, then stop them cleanly as ``interrupted``."""

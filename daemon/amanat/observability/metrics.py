@@ -40,9 +40,9 @@ FAMILIES = {
         "Snapshots that pg_dump had to compress by itself, slowly.",
         _PAIR,
     ),
-    "policy_interval_seconds": ("Longest regular pause between scheduled runs.", _PAIR),
-    "policy_next_run_timestamp_seconds": ("When the next scheduled run starts.", _PAIR),
-    "policy_missed_runs_total": ("Scheduled instants that were missed for good.", _PAIR),
+    "policy_interval_seconds": ("Longest regular pause between scheduled runs.", _STAGED),
+    "policy_next_run_timestamp_seconds": ("When the next scheduled run starts.", _STAGED),
+    "policy_missed_runs_total": ("Scheduled instants that were missed for good.", _STAGED),
     "snapshots": ("Snapshots by the proof they have reached, or damaged, or missing.", (*_PAIR, "proof")),
     "snapshot_size_bytes": ("Size of the newest snapshot.", _PAIR),
     "snapshot_source_bytes": ("Size of the database when the newest snapshot was taken.", _PAIR),
@@ -139,15 +139,14 @@ class RegisterCollector(Collector):
     def _policies(self, families: "_Families") -> None:
         now = self._ports.now()
         missed = self._ports.register.missed_slots()
-        for policy, database in self._configuration().scheduled():
-            if not policy.schedule:
-                continue
-            pair = (database.name, policy.name)
-            slot = next(next_instants(policy.schedule, now))
-            start = jittered(policy.schedule, slot, f"{policy.name}/{database.name}")
-            families.put("policy_interval_seconds", {pair: _interval(policy.schedule, now.date())})
-            families.put("policy_next_run_timestamp_seconds", {pair: start.timestamp()})
-            families.put("policy_missed_runs_total", {pair: missed.get((policy.name, database.name), 0)})
+        for job in self._configuration().jobs():
+            key = (job.database.name, job.policy.name, job.stage)
+            slot = next(next_instants(job.schedule, now))
+            start = jittered(job.schedule, slot, job.id)
+            lost = missed.get((job.stage, job.policy.name, job.database.name), 0)
+            families.put("policy_interval_seconds", {key: _interval(job.schedule, now.date())})
+            families.put("policy_next_run_timestamp_seconds", {key: start.timestamp()})
+            families.put("policy_missed_runs_total", {key: lost})
 
     def _snapshots(self, families: "_Families") -> None:
         newest = dict.fromkeys(self._pairs(), 0.0)

@@ -154,12 +154,12 @@ class Register(Protocol):
     def orphans(self) -> list[str]:
         """Snapshots that entries tell of, and that have no row."""
 
-    def last_slot(self, policy: str, database: str) -> datetime | None:
+    def last_slot(self, stage: Stage, policy: str, database: str) -> datetime | None:
         """The newest scheduled instant that was dealt with."""
 
-    def record_slot(self, policy: str, database: str, slot: datetime, *, missed: int) -> None: ...
-    def missed_slots(self) -> dict[tuple[str, str], int]:
-        """(policy, database) → instants missed for good."""
+    def record_slot(self, stage: Stage, policy: str, database: str, slot: datetime, *, missed: int) -> None: ...
+    def missed_slots(self) -> dict[tuple[Stage, str, str], int]:
+        """(stage, policy, database) → instants missed for good."""
 
     def check(self) -> None:
         """RegisterError unless it is sound and can be written."""

@@ -255,25 +255,25 @@ class Register:
 
     # schedule
 
-    def last_slot(self, policy: str, database: str) -> datetime | None:
+    def last_slot(self, stage: Stage, policy: str, database: str) -> datetime | None:
         found = self._database.query(
-            "SELECT last_at FROM slots WHERE policy = ? AND database = ?", (policy, database)
+            "SELECT last_at FROM slots WHERE stage = ? AND policy = ? AND database = ?", (stage, policy, database)
         )
         return rows.optional_time_of(found[0]["last_at"]) if found else None
 
-    def record_slot(self, policy: str, database: str, slot: datetime, *, missed: int) -> None:
+    def record_slot(self, stage: Stage, policy: str, database: str, slot: datetime, *, missed: int) -> None:
         """Remember how far the schedule has come, and add to the instants that were missed for good."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO slots (policy, database, last_at, missed) VALUES (?1, ?2, ?3, ?4)"
-                " ON CONFLICT (policy, database) DO UPDATE SET"
+                "INSERT INTO slots (stage, policy, database, last_at, missed) VALUES (?1, ?2, ?3, ?4, ?5)"
+                " ON CONFLICT (stage, policy, database) DO UPDATE SET"
                 " last_at = excluded.last_at, missed = missed + excluded.missed",
-                (policy, database, rows.time_text(slot), missed),
+                (stage, policy, database, rows.time_text(slot), missed),
             )
 
-    def missed_slots(self) -> dict[tuple[str, str], int]:
-        found = self._database.query("SELECT policy, database, missed FROM slots")
-        return {(row["policy"], row["database"]): row["missed"] for row in found}
+    def missed_slots(self) -> dict[tuple[Stage, str, str], int]:
+        found = self._database.query("SELECT stage, policy, database, missed FROM slots")
+        return {(Stage(row["stage"]), row["policy"], row["database"]): row["missed"] for row in found}
 
     def check(self) -> None:
         """RegisterError if the file is not a sound database that can be written.

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from amanat.domain.model import Outcome, Run, Stage, utc_text
-from amanat.domain.policy import Configuration, Database, Policy
+from amanat.domain.policy import Configuration, Database, Job, Policy
 from amanat.domain.schedule import jittered, next_instants
 from amanat.ports import Ports
 from amanat.services.report import optional_text, run_row, snapshot_row
@@ -29,7 +29,7 @@ def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
             {
                 **_policy_row(ports, policy, database, now),
                 "proven": proven.get((policy.name, database.name), 0),
-                "missed": missed.get((policy.name, database.name), 0),
+                "missed": missed.get((Stage.SNAPSHOT, policy.name, database.name), 0),
             }
             for policy, database in configuration.pairs()
         ],
@@ -45,6 +45,7 @@ def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime)
     proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
     last, success = newest(*_ENDED), newest(Outcome.SUCCEEDED)
     drill = newest(Outcome.SUCCEEDED, stage=Stage.DRILL)
+    next_runs = {job.stage: utc_text(start) for job in policy.jobs(database) for _, start in upcoming(job, now, 1)}
     return {
         "policy": policy.name,
         "database": database.name,
@@ -53,7 +54,7 @@ def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime)
         "last_success": optional_text(success.finished_at) if success else None,
         "last_drill": _drill_row(drill) if drill else None,
         "newest_proven": snapshot_row(proven) if proven else None,
-        "next_run": optional_text(next_run(policy, database, now)),
+        "next_run": next_runs.get(Stage.SNAPSHOT),
     }
 
 
@@ -64,14 +65,7 @@ def _drill_row(run: Run) -> dict[str, Any]:
     return {"at": optional_text(run.finished_at), "snapshot": run.snapshot, "seconds": seconds}
 
 
-def next_run(policy: Policy, database: Database, now: datetime) -> datetime | None:
-    return next((at for _, at in upcoming(policy, database, now, 1)), None)
-
-
-def upcoming(
-    policy: Policy, database: Database, after: datetime, count: int
-) -> Iterator[tuple[datetime, datetime]]:
-    """(scheduled instant, start with jitter) in the policy's zone; nothing for an on-demand policy."""
-    if policy.schedule:
-        for slot in islice(next_instants(policy.schedule, after), count):
-            yield slot, jittered(policy.schedule, slot, f"{policy.name}/{database.name}")
+def upcoming(job: Job, after: datetime, count: int) -> Iterator[tuple[datetime, datetime]]:
+    """(scheduled instant, start with jitter) in the zone of its schedule."""
+    for slot in islice(next_instants(job.schedule, after), count):
+        yield slot, jittered(job.schedule, slot, job.id)

@@ -28,7 +28,7 @@ def check(*, as_json: output.AsJson = False) -> None:
         "policies_file": str(settings.policies),
         "databases": list(configuration.databases),
         "policies": list(configuration.policies),
-        "scheduled": [f"{policy.name}/{database.name}" for policy, database in configuration.scheduled()],
+        "scheduled": [job.id for job in configuration.jobs()],
     }
     found["uncovered"] = configuration.uncovered()
     found["warnings"] = list(configuration.warnings)

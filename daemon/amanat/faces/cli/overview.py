@@ -13,7 +13,7 @@ from amanat.faces.cli import output, session
 if TYPE_CHECKING:
     from amanat.app import App
     from amanat.domain.model import Run
-    from amanat.domain.policy import Database, Policy
+    from amanat.domain.policy import Job
     from amanat.domain.reconcile import Repairs
 
 _PANEL = "Overview"
@@ -78,34 +78,36 @@ def next_(
     configuration = load_configuration(session.settings())
     if policy and policy not in configuration.policies:
         raise NotFoundError(f"no policy {policy!r}", hint=f"known: {', '.join(configuration.policies) or 'none'}")
-    pairs = [pair for pair in configuration.pairs() if policy in (None, pair[0].name)]
-    rows = _upcoming(pairs, _time(after) if after else clock.now(), count)
+    jobs = [job for job in configuration.jobs() if policy in (None, job.policy.name)]
+    rows = _upcoming(jobs, _time(after) if after else clock.now(), count)
     if as_json:
         output.print_json(rows)
         return
     output.table(
-        ("POLICY", "DATABASE", "DUE (ITS ZONE)", "DUE (UTC)", "STARTS (WITH JITTER)"),
+        ("POLICY", "DATABASE", "STAGE", "DUE (ITS ZONE)", "DUE (UTC)", "STARTS (WITH JITTER)"),
         [tuple(row.values()) for row in rows],
     )
-    for name in dict.fromkeys(found.name for found, _ in pairs if not found.schedule):
-        typer.echo(f"{name}: on demand", err=True)
+    for found in configuration.policies.values():
+        if policy in (None, found.name) and not found.schedule:
+            typer.echo(f"{found.name}: on demand", err=True)
 
 
-def _upcoming(pairs: "list[tuple[Policy, Database]]", begin: datetime, count: int) -> list[dict[str, str]]:
+def _upcoming(jobs: "list[Job]", begin: datetime, count: int) -> list[dict[str, str]]:
     from amanat.services.status import upcoming
 
     rows = [
         {
-            "policy": policy.name,
-            "database": database.name,
+            "policy": job.policy.name,
+            "database": job.database.name,
+            "stage": job.stage,
             "due_local": slot.isoformat(),
             "due": utc_text(slot),
             "starts": utc_text(start.replace(microsecond=0)),
         }
-        for policy, database in pairs
-        for slot, start in upcoming(policy, database, begin, count)
+        for job in jobs
+        for slot, start in upcoming(job, begin, count)
     ]
-    return sorted(rows, key=lambda row: (row["due"], row["policy"], row["database"]))
+    return sorted(rows, key=lambda row: (row["due"], row["policy"], row["database"], row["stage"]))
 
 
 def runs(

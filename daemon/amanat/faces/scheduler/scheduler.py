@@ -1,4 +1,4 @@
-"""The jobs of the daemon: one per scheduled policy and database, and the look for losses."""
+"""The jobs of the daemon: what policies say is due, and the look for losses."""
 
 import contextlib
 import threading
@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 
 from amanat.app import App
 from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
-from amanat.domain.policy import Configuration, Database, Policy
+from amanat.domain.policy import Configuration, Job, Schedule
 from amanat.domain.schedule import previous_instant
 from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.loop import Loop
@@ -57,42 +56,45 @@ class Scheduler:
 
     def drain(self) -> None:
         """Start no more runs, wait for those that go on, and end; the loop beats until they have ended."""
-        for job in self._jobs():
-            self._scheduler.remove_job(job)
+        for job_id in self._schedules():
+            self._scheduler.remove_job(job_id)
         with self._idle:
             self._idle.wait_for(lambda: self._active == 0)
         self._scheduler.shutdown(wait=True)
 
     def apply(self, configuration: Configuration) -> None:
         """Make the jobs those of ``configuration``; a job whose schedule is the same keeps its timing."""
-        wanted = {_job_id(policy, database): (policy, database) for policy, database in configuration.scheduled()}
-        current = self._jobs()
+        wanted = {job.id: job for job in configuration.jobs()}
+        current = self._schedules()
         for job_id in current.keys() - wanted.keys():
             self._scheduler.remove_job(job_id)
             self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change="removed")
-        for job_id, (policy, database) in wanted.items():
-            job = current.get(job_id)
-            if job is None or job.trigger.schedule != policy.schedule:
-                if job:
-                    due.begin_anew(self._app.ports, policy, database, before=job.trigger.schedule)
-                self._add(job_id, policy, database, change="changed" if job else "added")
+        for job_id, job in wanted.items():
+            before = current.get(job_id)
+            if before != job.schedule:
+                if before:
+                    due.begin_anew(self._app.ports, job, before=before)
+                self._add(job, change="changed" if before else "added")
 
-    def _jobs(self) -> dict[str, Job]:
-        """Those of policies."""
-        return {job.id: job for job in self._scheduler.get_jobs() if job.id not in {_LOOK, _AUDIT}}
+    def _schedules(self) -> dict[str, Schedule]:
+        """Of the jobs of policies."""
+        return {
+            job.id: job.trigger.schedule
+            for job in self._scheduler.get_jobs()
+            if isinstance(job.trigger, ScheduleTrigger)
+        }
 
-    def _add(self, job_id: str, policy: Policy, database: Database, *, change: str) -> None:
+    def _add(self, job: Job, *, change: str) -> None:
         """Runs at once too: what is due then, if anything, the register knows."""
-        assert policy.schedule  # noqa: S101 - only scheduled ones come here
         self._scheduler.add_job(
             self._run,
-            ScheduleTrigger(policy.schedule, job_id),
-            id=job_id,
-            args=(policy.name, database.name),
+            ScheduleTrigger(job.schedule, job.id),
+            id=job.id,
+            args=(job.id,),
             next_run_time=clock.now(),
             replace_existing=True,
         )
-        self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job_id, change=change)
+        self._app.ports.emit(Event.SCHEDULE_CHANGED, job=job.id, change=change)
 
     def _come_round(self) -> None:
         self._beat()
@@ -109,24 +111,21 @@ class Scheduler:
             with contextlib.suppress(JobLookupError):  # a reload has just removed it
                 job.reschedule(job.trigger)
 
-    def _run(self, policy_name: str, database_name: str) -> None:
+    def _run(self, job_id: str) -> None:
         """The configuration in force now decides; failures are recorded and logged at the run's edge."""
-        configuration = self._app.configuration
-        policy = configuration.policies.get(policy_name)
-        database = configuration.databases.get(database_name)
-        if policy is None or database is None or policy.schedule is None:
+        job = self._app.configuration.job(job_id)
+        if job is None:
             return
+        label = {"policy": job.policy.name, "database": job.database.name}
         try:
             with self._counted():
-                self._app.run_due(policy, database)
+                self._app.run_due(job)
                 self._watch.look_at_the_tail()
         except AmanatError as exc:
             if exc.kind in {"register", "configuration"}:  # no row could tell of these
-                self._app.ports.emit(
-                    Event.RUN_WARNING, policy=policy_name, database=database_name, warning=str(exc)
-                )
+                self._app.ports.emit(Event.RUN_WARNING, **label, warning=str(exc))
         except Exception:  # noqa: BLE001 - the scheduler must go on; the trace is in the log
-            self._app.ports.emit(Event.BUG, policy=policy_name, database=database_name, exc_info=True)
+            self._app.ports.emit(Event.BUG, **label, exc_info=True)
 
     def _look(self) -> None:
         """Files that somebody removed must not be found out on the day they are needed."""
@@ -150,17 +149,11 @@ class Scheduler:
 
     def _on_overlap(self, event: JobSubmissionEvent) -> None:
         """APScheduler skipped a firing since the run before still goes: count it and show it."""
-        configuration = self._app.configuration
-        for policy, database in configuration.scheduled():
-            if policy.schedule and _job_id(policy, database) == event.job_id:
-                slot = previous_instant(policy.schedule, event.scheduled_run_times[-1])
-                due.skip_overlap(self._app.ports, policy, database, slot)
+        if job := self._app.configuration.job(event.job_id):
+            slot = previous_instant(job.schedule, event.scheduled_run_times[-1])
+            due.skip_overlap(self._app.ports, job, slot)
 
 
 def _wall_minus_monotonic() -> float:
     """Stays the same to within drift, until the clock is set or the machine sleeps."""
     return clock.now().timestamp() - clock.monotonic()
-
-
-def _job_id(policy: Policy, database: Database) -> str:
-    return f"{policy.name}/{database.name}"
