@@ -1,11 +1,14 @@
 """Which engine serves a configured database, and with which password."""
 
+from dataclasses import replace
+
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import EngineName
 from amanat.domain.policy import (
     Configuration,
     Database,
     LaravelSource,
+    Policy,
     PostgresqlSource,
     Secret,
     Source,
@@ -28,8 +31,8 @@ def engine_of(database: Database) -> Engine:
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 
-def rehearser_of(database: Database) -> Rehearser:
-    """Likewise."""
+def rehearser_of(database: Database, policy: Policy) -> Rehearser:
+    """Likewise; on the server that the policy names."""
     source = _resolved(database.source)
     if isinstance(source, SqliteSource):
         from amanat.engines.sqlite import SqliteRehearser
@@ -38,7 +41,8 @@ def rehearser_of(database: Database) -> Rehearser:
     if isinstance(source, PostgresqlSource):
         from amanat.engines.postgresql import PostgresqlRehearser
 
-        return PostgresqlRehearser(source, _password(source.password))
+        server = policy.drill_server if isinstance(policy.drill_server, PostgresqlSource) else source
+        return PostgresqlRehearser(replace(server, client=source.client), _password(server.password))
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

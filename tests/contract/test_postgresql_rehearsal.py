@@ -52,7 +52,7 @@ def rehearser(postgres, database):
 
 def rehearsed(postgres, database, artefact, place, *, facts=None, control=None):
     found = rehearser(postgres, database).rehearse(
-        artefact.path, facts or artefact.facts, place, control or RunControl()
+        artefact.path, facts or artefact.facts, (), place, control or RunControl()
     )
     return [difference.describe() for difference in found.comparison.differences], found
 

@@ -48,7 +48,7 @@ def take(tmp_path, **fields):
 
 
 def rehearsed(artefact, place):
-    found = SqliteRehearser().rehearse(artefact.path, artefact.facts, place, RunControl())
+    found = SqliteRehearser().rehearse(artefact.path, artefact.facts, (), place, RunControl())
     assert list(place.folder.iterdir()) == []
     return [difference.describe() for difference in found.comparison.differences], found.comparison.not_compared
 

@@ -3,16 +3,18 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from amanat.domain.comparison import Comparison, Difference, Finding
 from amanat.domain.errors import ConfigurationError, DriftError, IntegrityError, ProofError, RefusedError
 from amanat.domain.model import EntryKind, Outcome, ProofLevel, SnapshotState, Stage
-from amanat.domain.policy import Configuration
+from amanat.domain.policy import Configuration, Drills
+from amanat.domain.sql_check import SqlCheck, parse_expectation
 from amanat.engines.sqlite import SqliteRehearser
 from amanat.ports import Rehearsal
-from tests.support.workshop import workshop
+from tests.support.workshop import NIGHTLY, workshop
 
 __all__ = ["workshop"]
 
@@ -47,6 +49,60 @@ def test_a_snapshot_that_does_not_restore_does_not_count(workshop, monkeypatch):
     with pytest.raises(ProofError, match="index thing: expected one, found another"):
         workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))
     assert workshop.files() == []
+
+
+@pytest.mark.parametrize("hindrance", [RefusedError("no", hint="x"), DriftError("other", hint="x")])
+def test_a_drill_that_could_not_be_done_costs_the_proof_and_not_the_snapshot(workshop, monkeypatch, hindrance):
+    def hindered(*_):
+        raise hindrance
+
+    monkeypatch.setattr(SqliteRehearser, "rehearse", hindered)
+    with pytest.raises(type(hindrance)):
+        workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))
+    (kept,) = workshop.app.ports.register.snapshots()
+    assert (kept.proof, kept.required_proof, kept.proven) == (ProofLevel.READABLE, ProofLevel.RESTORED, False)
+    (run,) = runs(workshop, Stage.SNAPSHOT)
+    assert run.snapshot == kept.id
+    assert kept.id in run.note
+    monkeypatch.undo()
+    assert workshop.app.drill(kept, by="aysel", wait=0).proven
+
+
+def test_a_drill_that_the_policy_forbids_now_can_be_made_up_for(workshop):
+    drills = Drills(schedule=NIGHTLY, max_bytes=1)
+    kept = workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED, drills=drills))
+    assert not kept.proven
+    assert "drills.max_size" in runs(workshop, Stage.SNAPSHOT)[0].note
+    assert workshop.app.drill(kept, by="aysel", wait=0).proven
+
+
+@pytest.mark.parametrize(("expect", "met"), [(">= 1", True), ("> 1000000", False)])
+def test_questions_of_the_users_own(workshop, expect, met):
+    check = SqlCheck(sql="select count(*) from sqlite_master", expect=parse_expectation(expect))
+    policy = replace(workshop.policy, proof=ProofLevel.RESTORED, checks=(check,))
+    if met:
+        assert workshop.take(policy=policy).proven
+        return
+    with pytest.raises(
+        ProofError, match=r"check select count\(\*\) from sqlite_master: expected > 1000000, found"
+    ):
+        workshop.take(policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("delete from sqlite_master", "may not be modified|readonly"),
+        ("select 1; select 2", "one statement"),
+        ("select * from nowhere", "no such table: nowhere"),
+        ("with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n", "no answer"),
+        ("create table more (id)", "readonly"),
+    ],
+)
+def test_a_question_that_does_more_or_gets_no_answer_fails_the_proof(workshop, sql, found):
+    check = SqlCheck(sql=sql, expect=parse_expectation("1"), timeout=timedelta(seconds=0.2))
+    with pytest.raises(ProofError, match=f"expected = 1, found .*({found})"):
+        workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED, checks=(check,)))
 
 
 def test_a_drill_raises_the_proof_and_is_a_run_of_its_own(workshop):

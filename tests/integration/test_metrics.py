@@ -54,7 +54,9 @@ def test_a_success_is_seen_with_times_sizes_and_next_run(workshop, page):
     assert value(found, "snapshot_size_bytes") == taken.size_bytes
     assert value(found, "snapshots", proof="readable") == 1
     assert value(found, "policy_interval_seconds", stage="snapshot") == 86400
-    assert value(found, "policy_next_run_timestamp_seconds", stage="snapshot") == (T0 + timedelta(days=1)).timestamp()
+    assert (
+        value(found, "policy_next_run_timestamp_seconds", stage="snapshot") == (T0 + timedelta(days=1)).timestamp()
+    )
     assert found[("amanat_store_used_bytes",)] == taken.size_bytes
     assert found[("amanat_scheduler_heartbeat_timestamp_seconds",)] == 5.0
 

@@ -25,7 +25,7 @@ from amanat.domain.policy import (
     Secret,
     SqliteSource,
 )
-from amanat.settings import models, policies
+from amanat.settings import model_parts, models, policies, proof_models
 from amanat.settings.fields import shortest_interval
 
 ROOT = Path(__file__).parents[2]
@@ -529,9 +529,14 @@ def test_the_examples_show_every_key() -> None:
         models.KeepModel,
         models.PolicyModel,
         models.RetryModel,
-        models.ScheduleModel,
         models.ScopeModel,
-        models.SecretModel,
+        model_parts.ScheduleModel,
+        model_parts.SecretModel,
+        proof_models.CheckModel,
+        proof_models.DrillServerModel,
+        proof_models.DrillsModel,
+        proof_models.FactsModel,
+        proof_models.RereadingModel,
     ]
     known = {field.alias or name for model in everything for name, field in model.model_fields.items()}
     assert known - used == set()

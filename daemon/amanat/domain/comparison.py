@@ -7,6 +7,7 @@ from enum import StrEnum
 from amanat.domain.description import INFORMATIONAL, DatabaseObject, Description, LargeObjects
 from amanat.domain.model import Facts, TableRows
 from amanat.domain.scope import Table
+from amanat.domain.sql_check import SqlCheck, text_of
 
 _SHOWN_CHARACTERS = 200
 _OF_THE_SERVER = {"extension", "version of collation"}
@@ -67,6 +68,20 @@ class Comparison:
     def is_drift(self) -> bool:
         """All that differs is of the server it was restored on, and not of the snapshot."""
         return all(item.kind in _OF_THE_SERVER for item in self.differences)
+
+
+def answered(check: SqlCheck, rows: Sequence[Sequence[object]]) -> Difference | None:
+    """What is wrong with an answer; None: it is as expected."""
+    if len(rows) != 1 or len(rows[0]) != 1:
+        return unanswered(check, f"{len(rows)} rows of {len(rows[0]) if rows else 0} columns")
+    (found,) = rows[0]
+    return None if check.expect.is_met_by(found) else unanswered(check, text_of(found))
+
+
+def unanswered(check: SqlCheck, found: str) -> Difference:
+    return Difference(
+        kind="check", name=check.sql, finding=Finding.DIFFERS, expected=str(check.expect), found=found
+    )
 
 
 def content_of(facts: Facts) -> Content:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope, Stage
+from amanat.domain.sql_check import SqlCheck
 from amanat.domain.units import format_size, format_span
 
 
@@ -129,11 +130,52 @@ class Compression:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Window:
+    """Wall times of every day, in ``zone``; over midnight where ``end`` is not after ``begin``."""
+
+    begin: time
+    end: time
+    zone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drills:
+    """How many of the newest and of the older snapshots are drilled, and what a drill may cost.
+
+    ``max_bytes``: of the database, not of its snapshot. ``not_between``: when none begins, or goes on.
+    """
+
+    schedule: Schedule
+    newest: int = 1
+    sample: int = 1
+    max_bytes: int | None = None
+    max_duration: timedelta | None = None
+    not_between: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rereading:
+    """How much of what is stored is read again: ``percent`` of the bytes, the longest unread first."""
+
+    schedule: Schedule
+    percent: int = 5
+
+
+class DrillPlace(StrEnum):
+    """``own``: the server that the database is on. ``throw_away``: one that is made for each drill."""
+
+    OWN = "own"
+    THROW_AWAY = "throw_away"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """``schedule`` None: on demand only.
 
     ``parallel``: connections that read at once. ``yield_after``: how long another session may wait for a lock
-    behind a dump; None: for ever.
+    behind a dump; None: for ever. ``counts``: tables whose rows are counted even if the file name needs it not.
+    ``drill_server``: where PostgreSQL snapshots are restored for the proof; None: on the database's own server if
+    the role may, else on one that is thrown away.
     """
 
     name: str
@@ -150,10 +192,19 @@ class Policy:
     compression: Compression = field(default_factory=Compression)
     parallel: int = 1
     yield_after: timedelta | None = timedelta(seconds=5)
+    drills: Drills | None = None
+    drill_server: PostgresqlSource | DrillPlace | None = None
+    rereading: Rereading | None = None
+    checks: tuple[SqlCheck, ...] = ()
+    counts: tuple[str, ...] = ()
 
     def jobs(self, database: Database) -> "tuple[Job, ...]":
         """What it does by itself for one of its databases."""
-        schedules = {Stage.SNAPSHOT: self.schedule}
+        schedules = {
+            Stage.SNAPSHOT: self.schedule,
+            Stage.DRILL: self.drills.schedule if self.drills else None,
+            Stage.VERIFY: self.rereading.schedule if self.rereading else None,
+        }
         return tuple(
             Job(stage=stage, policy=self, database=database, schedule=schedule)
             for stage, schedule in schedules.items()

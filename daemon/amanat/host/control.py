@@ -8,7 +8,7 @@ from math import inf
 from amanat.domain.errors import InterruptedRunError, TimeoutExceededError
 from amanat.domain.units import format_duration
 from amanat.host import clock
-from amanat.ports import Progress
+from amanat.ports import Control, Progress
 
 
 class RunControl:
@@ -32,7 +32,7 @@ class RunControl:
         if self._timeout and self.remaining() == 0:
             raise TimeoutExceededError(
                 f"took longer than {format_duration(self._timeout)} and was stopped",
-                hint="raise the policy's timeout, or see what held it up",
+                hint="raise the limit that its policy sets, or see what held it up",
             )
 
     def remaining(self) -> float:
@@ -46,3 +46,25 @@ class RunControl:
         """Sleep, but not past the deadline or a stop; then ``check``."""
         self._stop.wait(min(seconds, self.remaining()))
         self.check()
+
+
+class Limited:
+    """The reins of a part of a run, which has less time; fulfils ``ports.Control`` too."""
+
+    def __init__(self, control: Control, limit: timedelta) -> None:
+        self._control = control
+        self._own = RunControl(timeout=limit)
+
+    def check(self) -> None:
+        self._control.check()
+        self._own.check()
+
+    def remaining(self) -> float:
+        return min(self._control.remaining(), self._own.remaining())
+
+    def progress(self, progress: Progress) -> None:
+        self._control.progress(progress)
+
+    def wait(self, seconds: float) -> None:
+        self._control.wait(min(seconds, self._own.remaining()))
+        self._own.check()

@@ -59,7 +59,7 @@ class Ports:
     controls: Controls
     engine_of: Callable[[Database], Engine]
     prover_of: Callable[[EngineName], Prover]
-    rehearser_of: Callable[[Database], Rehearser]
+    rehearser_of: Callable[[Database, Policy], Rehearser]
     scratch: Scratch
     host: Host
     write_document: Callable[[Path, str], None]

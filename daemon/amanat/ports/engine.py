@@ -1,6 +1,6 @@
 """What reads a database and what proves an artefact."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
 from amanat.domain.policy import Compression
+from amanat.domain.sql_check import SqlCheck
 from amanat.ports.run import Control
 
 if TYPE_CHECKING:  # most commands neither compare nor examine
@@ -138,8 +139,13 @@ class Rehearser(Protocol):
 
     name: EngineName
 
-    def rehearse(self, artefact: Path, facts: Facts, place: Place, control: Control) -> Rehearsal:
-        """Restore all of it and compare all of it with the facts."""
+    def rehearse(
+        self, artefact: Path, facts: Facts, checks: Sequence[SqlCheck], place: Place, control: Control
+    ) -> Rehearsal:
+        """Restore all of it, compare all of it with the facts, and ask the user's own questions.
+
+        A wrong answer, or none, is a difference like any other.
+        """
 
     def sweep(self, place: Place, control: Control) -> None:
         """Remove what dead runs left, that of ``place`` among them."""

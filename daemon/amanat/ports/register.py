@@ -76,6 +76,9 @@ class Register(Protocol):
         """The newest time that any run knows."""
 
     def run_counts(self) -> list[RunCount]: ...
+    def last_drills(self, database: str) -> dict[str, datetime]:
+        """Snapshot id → when its last drill that succeeded ended."""
+
     def last_runs(self) -> list[Run]:
         """The newest run that succeeded or failed, of each stage, policy and database."""
 

@@ -97,6 +97,10 @@ class Register:
     def run_counts(self) -> list[RunCount]:
         return [totals.run_count(row) for row in self._database.query(totals.RUNS)]
 
+    def last_drills(self, database: str) -> dict[str, datetime]:
+        found = self._database.query(totals.DRILLS, (database,))
+        return {row["snapshot"]: rows.time_of(row["at"]) for row in found}
+
     def last_runs(self) -> list[Run]:
         found = self._database.query(f"{_LAST_RUNS} ('succeeded', 'failed') ORDER BY runs.finished_at")
         newest = {(row["stage"], row["policy"], row["database"]): row for row in found}

@@ -26,6 +26,10 @@ GROUPS = """
     WHERE state <> 'pruned' AND (?1 IS NULL OR database = ?1) ORDER BY database, policy
 """
 RUNS = "SELECT * FROM run_totals"
+DRILLS = """
+    SELECT snapshot, max(finished_at) AS at FROM runs
+    WHERE stage = 'drill' AND outcome = 'succeeded' AND database = ? GROUP BY snapshot
+"""
 PRUNED = (
     "SELECT database, policy, count(*) AS count FROM snapshots WHERE state = 'pruned' GROUP BY database, policy"
 )

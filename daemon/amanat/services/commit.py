@@ -1,14 +1,14 @@
-"""From a staged artefact to a snapshot that counts: bytes on the disk, proof, name, files, manifest, row."""
+"""From a staged artefact to a snapshot: bytes on the disk, proof, name, files, manifest, row."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from amanat.domain import naming
-from amanat.domain.errors import StoreError
+from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunError, ProofError, StoreError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Companion, Manifest
-from amanat.domain.model import Entry, EntryKind, Snapshot
+from amanat.domain.model import Entry, EntryKind, ProofLevel, Snapshot
 from amanat.ports import Artefact, Control, Engine, Ports
 from amanat.services import prove
 from amanat.services.rehearse import Rehearse
@@ -22,25 +22,37 @@ Companions = list[tuple[Companion, Path]]
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What an engine left in staging, by which run, and when its instant was."""
+    """What an engine left in staging, by which run, and when its instant was.
+
+    ``rehearse`` None: it is not restored for the proof now.
+    """
 
     engine: Engine
     run: str
     at: datetime
     artefact: Artefact
-    rehearse: Rehearse
+    rehearse: Rehearse | None
 
 
-def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Snapshot:
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """``problem``: why it was not proven as its policy asks; it is kept, and counts for nothing."""
+
+    snapshot: Snapshot
+    problem: AmanatError | None
+
+
+def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Committed:
     """Prove the artefact in staging, then move it into place; the manifest, written last, makes it count.
 
     The row names the path before any file is there, so that a crash leaves nothing that is not ours.
     """
     size, digest = ports.store.secure(taken.artefact.path), taken.artefact.sha256
     _prove(ports, request, taken, digest, control)
+    reached, problem = _rehearsed(request, taken, control)
     path = _free_path(ports, request, taken)
     companions = _companions(ports, taken.artefact, path, control)
-    snapshot = _snapshot(ports, request, taken, (path, size, digest), companions)
+    snapshot = replace(_snapshot(ports, request, taken, (path, size, digest), companions), proof=reached)
     control.check()
     ports.register.name_artefact(taken.run, path)
     manifest = _manifest(ports, snapshot, taken.artefact, companions)
@@ -50,7 +62,24 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Sn
     entry = Entry.about(snapshot, EntryKind.SNAPSHOT, at=snapshot.taken_at, by=snapshot.by, run=taken.run)
     ports.register.add_snapshot(snapshot, entry)
     ports.emit(Event.SNAPSHOT_COMMITTED, **request.label, snapshot=snapshot.id, path=path, size_bytes=size)
-    return snapshot
+    return Committed(snapshot=snapshot, problem=problem)
+
+
+def _rehearsed(request: Request, taken: Taken, control: Control) -> tuple[ProofLevel, AmanatError | None]:
+    """Decision 0013: what hindered a drill is not the snapshot's fault, and costs its proof alone."""
+    wanted = request.policy.proof
+    if not wanted.reaches(ProofLevel.RESTORED):
+        return wanted, None
+    if taken.rehearse is None:
+        return ProofLevel.READABLE, None
+    try:
+        taken.rehearse(taken.artefact.path, taken.artefact.facts)
+    except (InterruptedRunError, IntegrityError, ProofError):
+        raise
+    except AmanatError as exc:
+        control.check()  # it may be the whole run whose time is over
+        return ProofLevel.READABLE, exc
+    return ProofLevel.RESTORED, None
 
 
 def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: Control) -> None:
@@ -65,7 +94,6 @@ def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: C
         control=control,
         read_back=taken.artefact.read_back,
         readable=taken.artefact.readable,
-        rehearse=taken.rehearse,
     )
 
 

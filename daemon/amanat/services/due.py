@@ -1,7 +1,9 @@
 """What a wake-up of the scheduler has to do for one job."""
 
 import contextlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from amanat.domain.errors import BusyError, InterruptedRunError, YieldedError
 from amanat.domain.events import Event
@@ -9,7 +11,7 @@ from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Job, Schedule
 from amanat.domain.schedule import Due, due, previous_instant
 from amanat.ports import Ports
-from amanat.services import snapshot
+from amanat.services import rounds, snapshot
 from amanat.services.request import Request
 from amanat.services.runs import new_id, record_skip
 
@@ -46,7 +48,7 @@ def _last_slot(ports: Ports, job: Job) -> datetime | None:
 
 def _run_slot(ports: Ports, job: Job, now: Due, slot: datetime) -> Snapshot | None:
     try:
-        taken = _snapshot(ports, job, slot)
+        taken = _ACTIONS[job.stage](ports, job, slot)
     except (InterruptedRunError, YieldedError):
         raise
     except Exception:
@@ -69,6 +71,19 @@ def _snapshot(ports: Ports, job: Job, slot: datetime) -> Snapshot | None:
         wait=job.policy.timeout.total_seconds(),
     )
     return snapshot.take(ports, request)
+
+
+def _drill(ports: Ports, job: Job, _slot: datetime) -> None:
+    rounds.drill(ports, job, by=BY_SCHEDULER)
+
+
+def _reread(ports: Ports, job: Job, _slot: datetime) -> None:
+    rounds.reread(ports, job, by=BY_SCHEDULER)
+
+
+_ACTIONS: Mapping[Stage, Callable[[Ports, Job, datetime], Snapshot | None]] = MappingProxyType(
+    {Stage.SNAPSHOT: _snapshot, Stage.DRILL: _drill, Stage.VERIFY: _reread}
+)
 
 
 def _account(ports: Ports, job: Job, now: Due) -> None:

@@ -14,16 +14,16 @@ def order(ports: Ports, request: Request, engine: Engine, folders: tuple[Path, P
     def prove_readable(artefact: Path, facts: Facts) -> None:
         ports.prover_of(engine.name).prove_readable(artefact, facts, request.effective_scope, control)
 
-    folder, scratch = folders
+    (folder, scratch), policy = folders, request.policy
     return Order(
         folder=folder,
         scratch=scratch,
         scope=request.effective_scope,
-        counts=naming.counts_wanted(request.policy.file_name),
-        globals=request.policy.globals,
-        compression=request.policy.compression,
-        parallel=request.policy.parallel,
-        yield_after=request.policy.yield_after,
-        proof=request.policy.proof,
-        prove_readable=prove_readable if request.policy.proof.reaches(ProofLevel.READABLE) else None,
+        counts=tuple(dict.fromkeys((*naming.counts_wanted(policy.file_name), *policy.counts))),
+        globals=policy.globals,
+        compression=policy.compression,
+        parallel=policy.parallel,
+        yield_after=policy.yield_after,
+        proof=ProofLevel.RESTORED if policy.drills else policy.proof,
+        prove_readable=prove_readable if policy.proof.reaches(ProofLevel.READABLE) else None,
     )

@@ -11,6 +11,7 @@ from amanat.domain.errors import AmanatError, BusyError, IntegrityError, Registe
 from amanat.domain.events import Event
 from amanat.domain.manifest import SUFFIX, Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.policy import MANUAL
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.services import losses, prune
@@ -140,7 +141,7 @@ def _remove_restored(ports: Ports, run: Run) -> None:
     try:
         with ports.scratch.folder(f"{run.id}-sweep") as scratch:
             place = place_of(ports, run.id, scratch, scratch)
-            ports.rehearser_of(database).sweep(place, control)
+            ports.rehearser_of(database, MANUAL).sweep(place, control)
     except AmanatError as exc:
         ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")
 

@@ -7,7 +7,7 @@ from amanat.domain.comparison import Comparison
 from amanat.domain.errors import ConfigurationError, DriftError, ProofError, RefusedError
 from amanat.domain.events import Event
 from amanat.domain.model import Facts
-from amanat.domain.policy import Database
+from amanat.domain.policy import Database, Policy
 from amanat.ports import Control, Place, Ports
 
 _SHOWN = 5
@@ -15,14 +15,15 @@ _SHOWN = 5
 Rehearse = Callable[[Path, Facts], None]
 
 
-def rehearsal(ports: Ports, database: Database, place: Place, control: Control) -> Rehearse:
+def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, control: Control) -> Rehearse:
     """To be called with an artefact and its facts: ProofError names what differs, DriftError where that is the
     server's doing.
     """
 
     def rehearse(artefact: Path, facts: Facts) -> None:
         with ports.locks.drill(control, wait=control.remaining()):
-            rehearsed = ports.rehearser_of(database).rehearse(artefact, facts, place, control)
+            rehearser = ports.rehearser_of(database, policy)
+            rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
         for warning in rehearsed.warnings:
             ports.emit(Event.RUN_WARNING, database=database.name, run=place.run, warning=warning)
         _judge(artefact.name, rehearsed.comparison)

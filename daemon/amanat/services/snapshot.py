@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from amanat.domain import drills
 from amanat.domain.errors import AmanatError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
-from amanat.ports import Control, Ports
+from amanat.ports import Control, Place, Ports
 from amanat.services import checks, plan, prune, reconcile
 from amanat.services.commit import Taken, commit
-from amanat.services.rehearse import place_of, rehearsal
+from amanat.services.rehearse import Rehearse, place_of, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
 
@@ -137,21 +138,43 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         taken_at = ports.now()
         artefact = engine.take(order, control)
         facts = replace(artefact.facts, extra={**artefact.facts.extra, **application})
-        for warning in artefact.warnings:
-            active.warnings.append(warning)
-            ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
+        _, excuse = drills.excuse(request.policy.drills, facts.source_bytes, ports.now())
+        for warning in (*artefact.warnings, *_told(request, excuse)):
+            _warn(ports, request, active, warning)
         place = place_of(ports, active.run.id, folder, scratch)
         taken = Taken(
             engine=engine,
             run=active.run.id,
             at=taken_at,
             artefact=replace(artefact, facts=facts),
-            rehearse=rehearsal(ports, request.database, place, control),
+            rehearse=None if excuse else _rehearsal(ports, request, place, control),
         )
-        snapshot = commit(ports, request, taken, control)
-    active.snapshot = snapshot.id
+        committed = commit(ports, request, taken, control)
+    active.snapshot = committed.snapshot.id
     active.code = FALLBACK if artefact.fallback else ""
-    return snapshot
+    if committed.problem:
+        _warn(ports, request, active, f"kept as {active.snapshot}, which is readable, but not proven")
+        raise committed.problem
+    return committed.snapshot
+
+
+def _rehearsal(ports: Ports, request: Request, place: Place, control: Control) -> Rehearse:
+    policy = request.policy
+    limit = drills.time_left(policy.drills, ports.now())
+    if limit and limit.total_seconds() < control.remaining():
+        control = ports.controls(timeout=limit, label=request.label)
+    return rehearsal(ports, request.database, policy, place, control)
+
+
+def _told(request: Request, excuse: str) -> Sequence[str]:
+    if not excuse or not request.policy.proof.reaches(ProofLevel.RESTORED):
+        return ()
+    return (f"not restored for its proof, so it does not count yet: {excuse}",)
+
+
+def _warn(ports: Ports, request: Request, active: ActiveRun, warning: str) -> None:
+    active.warnings.append(warning)
+    ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
 
 
 def _application(ports: Ports, request: Request) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from amanat.domain.errors import IntegrityError, ProofError
@@ -15,9 +16,12 @@ from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
 from amanat.services.runs import admitted, new_id, recorded
 
 
-def drill(ports: Ports, snapshot: Snapshot, *, by: str, wait: float) -> Snapshot:
-    """The proof ``restored``, as a run of its own kind: how long it takes is what a recovery takes."""
-    return verify(ports, snapshot, level=ProofLevel.RESTORED, by=by, wait=wait, stage=Stage.DRILL)
+def drill(ports: Ports, snapshot: Snapshot, *, by: str, wait: float, limit: timedelta | None = None) -> Snapshot:
+    """The proof ``restored``, as a run of its own kind: how long it takes is what a recovery takes.
+
+    ``limit``: a drill that takes longer is stopped, and proves nothing.
+    """
+    return verify(ports, snapshot, level=ProofLevel.RESTORED, by=by, wait=wait, stage=Stage.DRILL, limit=limit)
 
 
 def verify(
@@ -28,6 +32,7 @@ def verify(
     by: str,
     wait: float,
     stage: Stage = Stage.VERIFY,
+    limit: timedelta | None = None,
 ) -> Snapshot:
     """The snapshot with its proof renewed (a higher level stays).
 
@@ -45,7 +50,7 @@ def verify(
     )
     with admitted(ports, run, wait=wait), recorded(ports, run) as active:
         label = {"database": snapshot.database, "policy": snapshot.policy}
-        control = ports.controls(timeout=MANUAL.timeout, label=label)
+        control = ports.controls(timeout=min(MANUAL.timeout, limit or MANUAL.timeout), label=label)
         active.snapshot = snapshot.id
         snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
         try:
@@ -97,9 +102,9 @@ def _rehearsal(
     if not level.reaches(ProofLevel.RESTORED):
         yield None
         return
-    database = configured(ports, snapshot.database)
+    database, policy = configured(ports, snapshot.database), ports.policy_now(snapshot.policy) or MANUAL
     with ports.store.staging(run.id) as folder, ports.scratch.folder(run.id) as scratch:
-        yield rehearsal(ports, database, place_of(ports, run.id, folder, scratch), control)
+        yield rehearsal(ports, database, policy, place_of(ports, run.id, folder, scratch), control)
 
 
 def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:

@@ -5,7 +5,7 @@ The checks raise ValueError; the text is turned into domain values once the whol
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,14 +18,52 @@ from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import MANUAL_POLICY
 from amanat.domain.policy import Schedule
 from amanat.domain.schedule import next_instants
+from amanat.domain.sql_check import parse_expectation
 from amanat.domain.units import parse_duration, parse_size
 from amanat.settings.libpq import KEYWORDS, SECRET_KEYWORDS, SECRET_REMEDY
 from amanat.settings.words import did_you_mean
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 OFF = "off"
+ALL = "all"
 _CRON_START = datetime(2025, 1, 1, tzinfo=UTC)  # fixed: whether a file is valid must not hang on the day
 _CRON_INSTANTS = 50
+
+
+def _window(text: str) -> str:
+    parse_window(text)
+    return text
+
+
+def parse_window(text: str) -> tuple[time, time]:
+    """``08:00-18:00``; ValueError says what is understood."""
+    if not re.fullmatch(_WINDOW_PATTERN[1:-1], text):
+        raise ValueError(f"{text!r} is no time of day; write 08:00-18:00, or 22:00-06:00 over midnight")
+    begin, end = (time.fromisoformat(part) for part in text.split("-"))
+    if begin == end:
+        raise ValueError(f"{text!r} is the whole day; remove drills instead")
+    return begin, end
+
+
+def _percent(text: str) -> str:
+    parse_percent(text)
+    return text
+
+
+def parse_percent(text: str) -> int:
+    """``5%`` or ``all``; ValueError says what is understood."""
+    found = re.fullmatch(r"([1-9]\d?|100)%", text)
+    if not found and text != ALL:
+        raise ValueError(f"{text!r} is no share; write 5%, or all")
+    return int(found[1]) if found else 100
+
+
+def _expectation(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError('must be a value, or one after an operator, such as ">= 1"')  # noqa: TRY004 - for pydantic
+    text = str(value)
+    parse_expectation(text)
+    return text
 
 
 def _positive(parse: Callable[[str], Any]) -> Callable[[str], str]:
@@ -143,6 +181,7 @@ def _word(name: str, pattern: str) -> Callable[[str], str]:
 _WORD_PATTERN = r"^[A-Za-z0-9._-]{1,63}$"
 _VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _DURATION_PATTERN = r"^(\d{1,9}[smhdw])+$"
+_WINDOW_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
 Text = Annotated[str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})]
 Name = Annotated[str, AfterValidator(_name), _schema(NAME_PATTERN)]
@@ -166,6 +205,13 @@ Patience = Annotated[
 PositiveDuration = Annotated[Duration, AfterValidator(_positive(parse_duration))]
 Size = Annotated[
     str, BeforeValidator(_size), _schema(r"^\d{1,12}(\.\d{1,6})?\s*[kKmMgGtT]?[iI]?[bB]$", "500MB", "10GiB")
+]
+WindowText = Annotated[str, AfterValidator(_window), _schema(_WINDOW_PATTERN, "08:00-18:00")]
+Percent = Annotated[str, AfterValidator(_percent), _schema(r"^([1-9]\d?|100)%$|^all$", "5%", ALL)]
+Expectation = Annotated[
+    str,
+    BeforeValidator(_expectation),
+    WithJsonSchema({"type": ["string", "number"], "examples": [">= 1", "= open", 0]}),
 ]
 Cron = Annotated[str, AfterValidator(_cron), _schema(r"^\s*\S+(\s+\S+){4}\s*$", "15 2 * * *")]
 Zone = Annotated[str, AfterValidator(_zone), _schema(r"\S", "UTC", "Asia/Baku", "Europe/Paris")]

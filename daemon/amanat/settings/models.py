@@ -3,13 +3,11 @@
 A model judges one key at a time; what holds between keys stands in ``rules``: so all errors are told at once.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from amanat.settings.fields import (
-    Credential,
-    Cron,
     Duration,
     Environment,
     FileName,
@@ -21,36 +19,16 @@ from amanat.settings.fields import (
     PositiveDuration,
     Size,
     Text,
-    Variable,
     Version,
-    Zone,
 )
-
-
-def _exactly_one(*keys: str) -> dict[str, Any]:
-    return {"oneOf": [{"required": [key]} for key in keys]}
-
-
-def _at_least_one(*keys: str) -> dict[str, Any]:
-    return {"anyOf": [{"required": [key]} for key in keys]}
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class SecretModel(Strict):
-    """Where the password is: a systemd credential, a file or an environment variable."""
-
-    model_config = ConfigDict(json_schema_extra=_exactly_one("credential", "file", "env"))
-
-    credential: Credential | None = Field(
-        default=None, description="Name of a systemd credential (LoadCredential=) of the daemon's unit."
-    )
-    file: Text | None = Field(
-        default=None, description="A file that holds nothing but the password; only its owner may read it."
-    )
-    env: Variable | None = Field(default=None, description="An environment variable of the daemon.")
+from amanat.settings.model_parts import ScheduleModel, SecretModel, Strict, at_least_one, exactly_one
+from amanat.settings.proof_models import (
+    CheckModel,
+    DrillServerModel,
+    DrillsModel,
+    FactsModel,
+    RereadingModel,
+)
 
 
 class DocumentsModel(Strict):
@@ -65,7 +43,7 @@ class DocumentsModel(Strict):
 class DatabaseModel(Strict):
     """One database and where it is."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one("path", "connection", "service", "laravel"))
+    model_config = ConfigDict(json_schema_extra=exactly_one("path", "connection", "service", "laravel"))
 
     environment: Environment = Field(
         description="Where the database serves, such as local or production; the register names it."
@@ -103,17 +81,6 @@ class DatabaseModel(Strict):
     )
 
 
-class ScheduleModel(Strict):
-    """When a policy comes due by itself."""
-
-    cron: Cron = Field(description="Five cron fields: minute, hour, day of month, month, day of week.")
-    timezone: Zone = Field(default="UTC", description="The IANA time zone that the cron fields speak of.")
-    catch_up: Duration = Field(
-        default="0s", description="How old a missed instant may be and still be made good at the next start."
-    )
-    jitter: Duration = Field(default="0s", description="A run starts at random up to this much after its instant.")
-
-
 Codec = Literal["auto", "gzip", "zstd", "none"]
 Patterns = Annotated[list[Text], Field(min_length=1)]
 
@@ -139,7 +106,7 @@ KEEP_RULES = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within"
 class KeepModel(Strict):
     """How many proven snapshots to keep: a snapshot stays if any rule wants it."""
 
-    model_config = ConfigDict(json_schema_extra=_at_least_one(*KEEP_RULES))
+    model_config = ConfigDict(json_schema_extra=at_least_one(*KEEP_RULES))
 
     last: Count | None = Field(default=None, description="The newest so many.")
     hourly: Count | None = Field(default=None, description="The newest of each of so many hours.")
@@ -184,7 +151,7 @@ class CompressionModel(Strict):
 class PolicyModel(Strict):
     """When to take snapshots of which databases, how to prove them, and how long to keep them."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one("schedule", "on_demand"))
+    model_config = ConfigDict(json_schema_extra=exactly_one("schedule", "on_demand"))
 
     databases: list[str] = Field(min_length=1, description="Names of databases above.")
     schedule: ScheduleModel | None = Field(default=None, description="When the policy comes due by itself.")
@@ -205,6 +172,21 @@ class PolicyModel(Strict):
     proof: Literal["stored", "readable", "restored"] = Field(
         default="readable", description="The level at which a snapshot counts as proven."
     )
+    drills: DrillsModel | None = Field(
+        default=None, description="When snapshots are restored and compared by themselves, and what that may cost."
+    )
+    drill_server: DrillServerModel | None = Field(
+        default=None,
+        description="Where PostgreSQL snapshots are restored for the proof. Without it: on the database's own"
+        " server, or on one that is thrown away where the role may not create databases.",
+    )
+    checks: Annotated[list[CheckModel], Field(min_length=1)] | None = Field(
+        default=None, description="Questions to the restored database; a wrong answer fails its proof."
+    )
+    verify: RereadingModel | None = Field(
+        default=None, description="When stored snapshots are read again from the disk, and how much of them."
+    )
+    facts: FactsModel | None = Field(default=None, description="What is noted beside what the proof needs.")
     keep: KeepModel = Field(description="How many proven snapshots to keep.")
     timeout: PositiveDuration = Field(default="6h", description="A run that takes longer is stopped.")
     retry: RetryModel = Field(default_factory=RetryModel, description="What to do after a failure that may pass.")

@@ -13,19 +13,24 @@ from amanat.domain.policy import (
     Compression,
     Configuration,
     Database,
+    DrillPlace,
+    Drills,
     KeepRules,
     LaravelSource,
     Policy,
     PostgresqlSource,
+    Rereading,
     Retry,
     Schedule,
     Secret,
     Source,
     SqliteSource,
+    Window,
 )
+from amanat.domain.sql_check import SqlCheck, parse_expectation
 from amanat.domain.units import parse_duration, parse_size
-from amanat.settings import models, reasons, rules, strict_yaml
-from amanat.settings.fields import OFF
+from amanat.settings import model_parts, models, proof_models, reasons, rules, strict_yaml
+from amanat.settings.fields import OFF, parse_percent, parse_window
 from amanat.settings.strict_yaml import Document, KeyPath, Problem
 
 _HINT = "correct the file; `amanat config check` tells when it is right"
@@ -84,7 +89,7 @@ def _checked(document: Document) -> models.PolicyFile:
 def _configuration(file: models.PolicyFile, base: Path, warnings: Iterable[str]) -> Configuration:
     return Configuration(
         databases={name: _database(name, database, base) for name, database in file.databases.items()},
-        policies={name: _policy(name, policy) for name, policy in file.policies.items()},
+        policies={name: _policy(name, policy, base) for name, policy in file.policies.items()},
         warnings=tuple(warnings),
         anchor=_anchor(file.anchor, base) if file.anchor else None,
     )
@@ -119,7 +124,7 @@ def _source(database: models.DatabaseModel, base: Path) -> Source:
     return PostgresqlSource(parameters=parameters, password=_secret(database.password, base), client=client)
 
 
-def _secret(secret: models.SecretModel | None, base: Path) -> Secret | None:
+def _secret(secret: model_parts.SecretModel | None, base: Path) -> Secret | None:
     if secret is None:
         return None
     if secret.file:
@@ -129,7 +134,7 @@ def _secret(secret: models.SecretModel | None, base: Path) -> Secret | None:
     return Secret(kind="env", name=secret.env or "")
 
 
-def _policy(name: str, policy: models.PolicyModel) -> Policy:
+def _policy(name: str, policy: models.PolicyModel, base: Path) -> Policy:
     return Policy(
         name=name,
         databases=tuple(policy.databases),
@@ -145,10 +150,44 @@ def _policy(name: str, policy: models.PolicyModel) -> Policy:
         compression=Compression(codec=CodecName(policy.compression.codec), level=policy.compression.level),
         parallel=policy.parallel,
         yield_after=None if policy.yield_after == OFF else parse_duration(policy.yield_after),
+        drills=_drills(policy.drills) if policy.drills else None,
+        drill_server=_drill_server(policy.drill_server, base) if policy.drill_server else None,
+        rereading=_rereading(policy.verify) if policy.verify else None,
+        checks=tuple(_check(check) for check in policy.checks or ()),
+        counts=tuple(policy.facts.counts if policy.facts else ()),
     )
 
 
-def _schedule(schedule: models.ScheduleModel) -> Schedule:
+def _drills(drills: proof_models.DrillsModel) -> Drills:
+    zone = drills.schedule.timezone
+    windows = [parse_window(text) for text in drills.not_between or ()]
+    return Drills(
+        schedule=_schedule(drills.schedule),
+        newest=drills.newest,
+        sample=drills.sample,
+        max_bytes=parse_size(drills.max_size) if drills.max_size else None,
+        max_duration=parse_duration(drills.max_duration) if drills.max_duration else None,
+        not_between=tuple(Window(begin=begin, end=end, zone=zone) for begin, end in windows),
+    )
+
+
+def _drill_server(server: proof_models.DrillServerModel, base: Path) -> PostgresqlSource | DrillPlace:
+    if server.place:
+        return DrillPlace(server.place)
+    parameters = server.connection or {"service": server.service or ""}
+    return PostgresqlSource(parameters=parameters, password=_secret(server.password, base))
+
+
+def _rereading(verify: proof_models.RereadingModel) -> Rereading:
+    return Rereading(schedule=_schedule(verify.schedule), percent=parse_percent(verify.read))
+
+
+def _check(check: proof_models.CheckModel) -> SqlCheck:
+    expect, timeout = parse_expectation(check.expect), parse_duration(check.timeout)
+    return SqlCheck(sql=check.sql, expect=expect, timeout=timeout)
+
+
+def _schedule(schedule: model_parts.ScheduleModel) -> Schedule:
     return Schedule(
         cron=schedule.cron,
         timezone=schedule.timezone,

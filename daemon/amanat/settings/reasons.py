@@ -11,14 +11,9 @@ from amanat.settings.words import did_you_mean
 
 LATER_KEYS = frozenset(
     {
-        "checks",
-        "drill_server",
-        "drills",
-        "facts",
         "hooks",
         "rollback_log",
         "undo_window",
-        "verify",
         "warm",
     }
 )

@@ -17,9 +17,10 @@ from amanat.settings.words import did_you_mean
 Finding = tuple[KeyPath, str]
 
 _HIGHEST_OF_GZIP = 9
+_DRILL_SERVERS = ("place", "connection", "service")
 _PLACES = ("path", "connection", "service", "laravel")
 _FITTING_PLACES = {"sqlite": ("path", "laravel"), "postgresql": ("connection", "service", "laravel")}
-_FOR_POSTGRESQL = ("parallel", "yield_after", "globals")
+_FOR_POSTGRESQL = ("parallel", "yield_after", "globals", "drill_server")
 _IDLE = "does nothing: it is for PostgreSQL, and all databases of this policy are SQLite"
 
 
@@ -78,7 +79,7 @@ def _database(path: KeyPath, database: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _engine_fits(path, database, given)
     yield from _companion_keys(path, database)
     yield from _password(path, database)
-    yield from _plain_dbname(path, database)
+    yield from _plain_dbname((*path, "connection"), database)
 
 
 def _engine_fits(path: KeyPath, database: Mapping[str, Any], given: list[str]) -> Iterator[Finding]:
@@ -116,10 +117,7 @@ def _plain_dbname(path: KeyPath, database: Mapping[str, Any]) -> Iterator[Findin
     """libpq would expand a connection string in dbname, and with it a password."""
     name = _mapping(database, "connection").get("dbname")
     if isinstance(name, str) and ("=" in name or name.startswith(("postgres://", "postgresql://"))):
-        yield (
-            (*path, "connection", "dbname"),
-            "must be the name alone; give host, port and user their own keys",
-        )
+        yield (*path, "dbname"), "must be the name alone; give host, port and user their own keys"
 
 
 def _policy(path: KeyPath, policy: Mapping[str, Any], databases: Mapping[str, Any]) -> Iterator[Finding]:
@@ -130,7 +128,9 @@ def _policy(path: KeyPath, policy: Mapping[str, Any], databases: Mapping[str, An
     yield from _known_databases(path, policy.get("databases"), databases)
     yield from _compression(path, policy, databases)
     yield from _keep(path, policy)
-    yield from _jitter(path, _mapping(policy, "schedule"))
+    for schedule_path, schedule in _schedules(path, policy):
+        yield from _jitter(schedule_path, schedule)
+    yield from _drills(path, policy)
     if "scope" in policy and policy["scope"] == {}:
         yield (*path, "scope"), "is empty; say tables, exclude or exclude_data, or remove the key"
 
@@ -164,6 +164,26 @@ def _keep(path: KeyPath, policy: Mapping[str, Any]) -> Iterator[Finding]:
         yield (*path, "keep"), f"has no rule that keeps anything; say at least one of {', '.join(KEEP_RULES)}"
 
 
+def _schedules(path: KeyPath, policy: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    yield (*path, "schedule"), _mapping(policy, "schedule")
+    for key in ("drills", "verify"):
+        yield (*path, key, "schedule"), _mapping(_mapping(policy, key), "schedule")
+
+
+def _drills(path: KeyPath, policy: Mapping[str, Any]) -> Iterator[Finding]:
+    drills, server = _mapping(policy, "drills"), policy.get("drill_server")
+    if drills.get("newest", 1) == 0 and drills.get("sample", 1) == 0:
+        yield (*path, "drills"), "drills nothing: newest and sample are both 0"
+    if isinstance(server, Mapping) and server:
+        given = [place for place in _DRILL_SERVERS if place in server]
+        if len(given) != 1:
+            yield (
+                (*path, "drill_server"),
+                f"needs exactly one of {', '.join(_DRILL_SERVERS)}; it has {_listing(given)}",
+            )
+        yield from _plain_dbname((*path, "drill_server", "connection"), server)
+
+
 def _jitter(path: KeyPath, schedule: Mapping[str, Any]) -> Iterator[Finding]:
     """A later run must not overtake the next one. What is wrong with the parts is told elsewhere."""
     try:
@@ -173,7 +193,7 @@ def _jitter(path: KeyPath, schedule: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if jitter and jitter >= interval:
         minutes = interval // timedelta(minutes=1)
-        yield (*path, "schedule", "jitter"), f"must be shorter than the shortest interval ({minutes}m)"
+        yield (*path, "jitter"), f"must be shorter than the shortest interval ({minutes}m)"
 
 
 def _strings(value: object) -> list[str]:

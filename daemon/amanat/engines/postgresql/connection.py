@@ -133,6 +133,19 @@ class Session:
         with _translated(self._label):
             return _giving_way(answer, self._control, self._cancel)
 
+    def first_rows(self, query: str, count: int) -> list[Row]:
+        """Of somebody else's query, within a transaction: one that reads, and no second statement behind it.
+
+        The extended protocol takes one statement (manual, Message Flow), a cursor only a query (manual, DECLARE).
+        """
+
+        def answer() -> list[Row]:
+            self._connection.execute(b"DECLARE answer NO SCROLL CURSOR FOR " + query.encode(), prepare=True)
+            return self._connection.execute(sql.SQL("FETCH {} FROM answer").format(count)).fetchall()
+
+        with _translated(self._label):
+            return _giving_way(answer, self._control, self._cancel)
+
     def copy(self, statement: bytes, take: Callable[[bytes], None]) -> None:
         """Hand each row that a ``COPY … TO STDOUT`` sends to ``take``, as the server wrote it."""
 

@@ -2,13 +2,15 @@
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from amanat.domain.comparison import Comparison, Content, Difference, Finding, compare, content_of
 from amanat.domain.description import LargeObjects
 from amanat.domain.model import EngineName, Facts
-from amanat.engines.sqlite import description, kernel, packing, rows
+from amanat.domain.sql_check import SqlCheck
+from amanat.engines.sqlite import checking, description, kernel, packing, rows
 from amanat.engines.sqlite.connection import inside
 from amanat.engines.sqlite.copying import create
 from amanat.engines.sqlite.proof import REFERENCES, findings_of
@@ -25,16 +27,19 @@ class SqliteRehearser:
 
     name = EngineName.SQLITE
 
-    def rehearse(self, artefact: Path, facts: Facts, place: Place, control: Control) -> Rehearsal:
+    def rehearse(
+        self, artefact: Path, facts: Facts, checks: Sequence[SqlCheck], place: Place, control: Control
+    ) -> Rehearsal:
         copy = place.folder / "rehearsal.sqlite"
         began = clock.monotonic()
         try:
             _restore(artefact, copy, control)
             seconds = clock.monotonic() - began
             comparison = inside(copy, control, lambda opened: _compared(opened, facts))
+            wrong = checking.differences(copy, checks, control)
         finally:
             copy.unlink(missing_ok=True)
-        return Rehearsal(comparison=comparison, seconds=seconds, warnings=comparison.caveats)
+        return Rehearsal(comparison=comparison.with_more(wrong), seconds=seconds, warnings=comparison.caveats)
 
     def sweep(self, place: Place, control: Control) -> None:
         """All of it lies in the run's folder, which the store sweeps."""

@@ -12,3 +12,5 @@ CREATE TABLE slots (
 
 INSERT INTO slots SELECT 'snapshot', policy, database, last_at, missed FROM slots_of_snapshots;
 DROP TABLE slots_of_snapshots;
+
+CREATE INDEX drills ON runs (database, snapshot, finished_at) WHERE stage = 'drill' AND outcome = 'succeeded';

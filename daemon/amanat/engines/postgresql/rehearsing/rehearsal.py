@@ -13,12 +13,13 @@ from amanat.domain.comparison import Content, Difference, Finding, compare, cont
 from amanat.domain.errors import AmanatError, RefusedError, SpaceError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
+from amanat.domain.sql_check import SqlCheck
 from amanat.domain.units import format_size
 from amanat.engines.postgresql import access
 from amanat.engines.postgresql.clients import Client, Places, newest_client
 from amanat.engines.postgresql.connection import Session, Target, session, target
 from amanat.engines.postgresql.describing.reading import describe
-from amanat.engines.postgresql.rehearsing import amcheck, row_order, rows
+from amanat.engines.postgresql.rehearsing import amcheck, checking, row_order, rows
 from amanat.engines.postgresql.restoring import order
 from amanat.engines.postgresql.restoring.restore import restore
 from amanat.host import clock, files
@@ -47,7 +48,9 @@ class PostgresqlRehearser:
         self._password = password
         self._places = Places(override=source.client, extra=extra_client_folders)
 
-    def rehearse(self, artefact: Path, facts: Facts, place: Place, control: Control) -> Rehearsal:
+    def rehearse(
+        self, artefact: Path, facts: Facts, checks: Sequence[SqlCheck], place: Place, control: Control
+    ) -> Rehearsal:
         """Owners and grants are restored and compared where the role is a superuser; nobody else can give them."""
         name = f"{PREFIX}{place.run}"
         client = newest_client(self._places, control)
@@ -65,10 +68,11 @@ class PostgresqlRehearser:
             found = _found(own, client, artefact, facts, control)
             comparison = compare(content_of(facts), found, roles=is_superuser)
             damaged = amcheck.differences(own, control) if is_superuser else ()
+            wrong = checking.differences(own, checks, control)
         finally:
             self._drop(place, name)
         return Rehearsal(
-            comparison=comparison.but(partial(_is_told, restored.warnings)).with_more(damaged),
+            comparison=comparison.but(partial(_is_told, restored.warnings)).with_more((*damaged, *wrong)),
             seconds=seconds,
             warnings=(*restored.warnings, *comparison.caveats),
         )
