@@ -11,7 +11,7 @@ from amanat.domain.errors import ConfigurationError, DriftError, IntegrityError,
 from amanat.domain.model import EntryKind, Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration
 from amanat.engines.sqlite import SqliteRehearser
-from amanat.ports import Rehearsal
+from amanat.ports.engine import Rehearsal
 from tests.support.workshop import workshop
 
 __all__ = ["workshop"]

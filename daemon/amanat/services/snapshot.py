@@ -9,7 +9,8 @@ from amanat.domain.errors import AmanatError, YieldedError
 from amanat.domain.events import Event
 from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
-from amanat.ports import Control, Ports
+from amanat.ports import Ports
+from amanat.ports.run import Control
 from amanat.services import checks, plan, prune, reconcile
 from amanat.services.commit import Taken, commit
 from amanat.services.rehearse import place_of, rehearsal
