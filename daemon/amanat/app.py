@@ -7,39 +7,31 @@ Adapters and services are imported when they are needed: a command that lists mu
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amanat.domain.chain import Head
-from amanat.domain.errors import ConfigurationError, NotFoundError, RefusedError, ToolError
+from amanat import deferred
+from amanat.domain.errors import ConfigurationError, NotFoundError, RefusedError
 from amanat.domain.events import Event
 from amanat.domain.model import EngineName, ProofLevel, Snapshot
-from amanat.domain.policy import (
-    MANUAL,
-    Configuration,
-    Database,
-    Job,
-    LaravelSource,
-    Policy,
-    SqliteSource,
-)
-from amanat.host import clock, git
+from amanat.host import clock
 from amanat.host.control import RunControl
-from amanat.host.examining import ThisHost
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
-from amanat.ports import Control, Emit, Ports, Progress
+from amanat.ports import Ports
+from amanat.ports.run import Control, Emit, Progress
 from amanat.register import connection as register_file
 from amanat.register.register import Register
 from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
-from amanat.wiring import engine_of, prover_of, rehearser_of
 
 if TYPE_CHECKING:
+    from amanat.domain.chain import Head
+    from amanat.domain.policy import Configuration, Database, Job, Policy
     from amanat.domain.reconcile import Repairs
     from amanat.services.prune import Pruning
     from amanat.services.request import Request
@@ -55,19 +47,19 @@ class App:
     ports: Ports
     locks: Locks
     stop: threading.Event
-    _configuration: list[Configuration] = field(default_factory=list)
+    _configuration: "list[Configuration]" = field(default_factory=list)
 
     @property
-    def configuration(self) -> Configuration:
+    def configuration(self) -> "Configuration":
         """What is in force; read at first use."""
         if not self._configuration:
             self._configuration.append(load_configuration(self.settings))
         return self._configuration[0]
 
-    def use(self, configuration: Configuration) -> None:
+    def use(self, configuration: "Configuration") -> None:
         self._configuration[:] = [configuration]
 
-    def database(self, name: str) -> Database:
+    def database(self, name: str) -> "Database":
         """A configured database, or an application's folder as ``laravel:FOLDER``."""
         if name.startswith("laravel:"):
             return self._of_application(Path(name.removeprefix("laravel:")), connection=None)
@@ -76,11 +68,13 @@ class App:
             raise NotFoundError(f"no database {name!r}", hint=f"known: {known} (in {self.settings.policies})")
         return self.configuration.databases[name]
 
-    def application(self, folder: Path, connection: str | None) -> Database:
+    def application(self, folder: Path, connection: str | None) -> "Database":
         """The database of a Laravel application, under its configured name where it has one."""
         return self._of_application(folder, connection=connection)
 
-    def policy(self, name: str, database: str) -> Policy:
+    def policy(self, name: str, database: str) -> "Policy":
+        from amanat.domain.policy import MANUAL
+
         if name == MANUAL.name:
             return MANUAL
         policy = self.configuration.policies.get(name)
@@ -100,7 +94,7 @@ class App:
         with self._documented():
             return snapshot.take(self.ports, request)
 
-    def run_due(self, job: Job) -> Snapshot | None:
+    def run_due(self, job: "Job") -> Snapshot | None:
         from amanat.services import due
 
         with self._documented():
@@ -167,11 +161,12 @@ class App:
         finally:
             self._tell(before)
 
-    def _tell(self, before: Head | None) -> None:
+    def _tell(self, before: "Head | None") -> None:
         """Write the documents, and anchor the head if it is no longer ``before``.
 
         A policy file that is wrong must not stop a hold or a proof in the middle of an incident.
         """
+        from amanat.domain.policy import Configuration
         from amanat.services import anchor, document
 
         try:
@@ -182,8 +177,9 @@ class App:
         document.update(self.ports, configuration)
         anchor.publish(self.ports, configuration, before=before)
 
-    def _of_application(self, folder: Path, *, connection: str | None) -> Database:
+    def _of_application(self, folder: Path, *, connection: str | None) -> "Database":
         from amanat.domain import naming
+        from amanat.domain.policy import Database, LaravelSource, SqliteSource
         from amanat.settings import laravel
 
         folder = folder.resolve()
@@ -230,14 +226,14 @@ def open_app(
         emit=emit,
         now=clock.now,
         controls=controls,
-        engine_of=engine_of,
-        prover_of=lambda engine: prover_of(engine, app.configuration),
-        rehearser_of=rehearser_of,
+        engine_of=deferred.engine_of,
+        prover_of=lambda engine: deferred.prover_of(engine, app.configuration),
+        rehearser_of=deferred.rehearser_of,
         scratch=Scratch(settings.state / "scratch"),
-        host=ThisHost(),
-        write_document=_write_document,
-        run_command=_run_command,
-        commit_of=git.commit_of,
+        host=deferred.host,
+        write_document=deferred.write_document,
+        run_command=deferred.run_command,
+        commit_of=deferred.commit_of,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
         database_now=lambda name: app.configuration.databases.get(name),  # noqa: PLW0108
@@ -257,31 +253,15 @@ def _require_own(*folders: Path) -> None:
             )
 
 
-def load_configuration(settings: ServiceSettings, *, required: bool = False) -> Configuration:
+def load_configuration(settings: ServiceSettings, *, required: bool = False) -> "Configuration":
     """The policy file; without one at the default place an empty configuration, unless it is ``required``."""
+    from amanat.domain.policy import Configuration
     from amanat.settings import policies
     from amanat.settings.service import is_there
 
     if required or "policies" in settings.model_fields_set or is_there(settings.policies):
         return policies.load(settings.policies)
     return Configuration()
-
-
-def _write_document(path: Path, text: str) -> None:
-    from amanat.host import files
-
-    with files.explained(f"document {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace_text(path, text, mode=0o644)
-
-
-def _run_command(argv: Sequence[str], env: Mapping[str, str], control: Control) -> None:
-    from amanat.host import process
-
-    finished = process.run(argv, control=control, env=env)
-    if finished.returncode:
-        said = finished.stderr.rpartition("\n")[2]
-        raise ToolError(f"{argv[0]} {finished.how}: {said}", hint="run it by hand with the same environment")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from amanat.domain.policy import (
     Source,
     SqliteSource,
 )
-from amanat.ports import Engine, Prover, Rehearser
+from amanat.ports.engine import Engine, Prover, Rehearser
 
 
 def engine_of(database: Database) -> Engine:

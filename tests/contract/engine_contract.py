@@ -20,7 +20,8 @@ from amanat.domain.doctor import Level, Name
 from amanat.domain.errors import InterruptedRunError, ProofError, SourceError, TimeoutExceededError
 from amanat.domain.model import Facts, Scope
 from amanat.host.control import RunControl
-from amanat.ports import Artefact, Engine, Order, Progress, Prover
+from amanat.ports.engine import Artefact, Engine, Order, Prover
+from amanat.ports.run import Progress
 
 USERS, SURVEYS = 300, 40
 SEED = (

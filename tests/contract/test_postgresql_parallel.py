@@ -16,7 +16,7 @@ from amanat.domain.model import Scope
 from amanat.engines.postgresql import PostgresqlProver
 from amanat.engines.postgresql.dumping import parallel
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.contract.engine_contract import Recording, make_order
 from tests.support.postgres import MAJORS
 from tests.support.postgres_plugin import Postgres

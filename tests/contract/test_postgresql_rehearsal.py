@@ -15,7 +15,7 @@ from amanat.engines.postgresql.rehearsing import row_order, rows
 from amanat.engines.postgresql.rehearsing.rehearsal import PREFIX
 from amanat.engines.postgresql.restoring import order
 from amanat.host.control import RunControl
-from amanat.ports import Place
+from amanat.ports.engine import Place
 from tests.contract.engine_contract import make_order
 from tests.support import archives, postgres_rich
 from tests.support.postgres_subject import engine_for

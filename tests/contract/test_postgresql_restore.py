@@ -24,7 +24,8 @@ from amanat.engines.postgresql.connection import session, target
 from amanat.engines.postgresql.restoring import sessions
 from amanat.engines.postgresql.restoring.restore import Restored, restore
 from amanat.host.control import RunControl
-from amanat.ports import Artefact, Progress
+from amanat.ports.engine import Artefact
+from amanat.ports.run import Progress
 from tests.contract.engine_contract import make_order
 from tests.support import archives
 from tests.support.archives import AWKWARD

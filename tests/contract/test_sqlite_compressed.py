@@ -18,7 +18,7 @@ from amanat.domain.model import Scope
 from amanat.domain.policy import CodecName, Compression, SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver, demo
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.support.sqlite_databases import BALANCE, build, build_bank, rows, take
 
 ZSTD = Compression(codec=CodecName.ZSTD)

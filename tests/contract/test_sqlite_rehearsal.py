@@ -11,7 +11,7 @@ from amanat.domain.model import ProofLevel
 from amanat.domain.policy import CodecName, Compression, SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteRehearser
 from amanat.host.control import RunControl
-from amanat.ports import Place
+from amanat.ports.engine import Place
 from tests.contract.engine_contract import make_order
 from tests.support.sqlite_databases import build
 

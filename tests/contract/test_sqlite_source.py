@@ -17,7 +17,7 @@ from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine
 from amanat.engines.sqlite import source as sqlite_source
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.support.sqlite_child import NOBODY
 from tests.support.sqlite_databases import build, listing, rows, take, take_in_child
 

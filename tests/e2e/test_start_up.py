@@ -29,6 +29,23 @@ HEAVY = {
     "yaml",
     "zstandard",
 }
+SELDOM = {
+    "amanat.domain.description",
+    "amanat.domain.doctor",
+    "amanat.domain.manifest",
+    "amanat.domain.policy",
+    "amanat.domain.schedule",
+    "amanat.engines",
+    "amanat.host.examining",
+    "amanat.host.process",
+    "amanat.observability.logs",
+    "amanat.ports.engine",
+    "amanat.services.snapshot",
+    "amanat.settings.dotenv",
+    "amanat.settings.models",
+    "amanat.wiring",
+}  # what a command loads only if it takes, proves, reads a manifest, examines, or asks the policies
+NEEDED_FOR_POLICIES = {"amanat.domain.policy", "amanat.domain.schedule", "amanat.settings.models"}
 NEEDED_BY_LIST = {"asyncio", "pydantic", "pydantic_settings", "sqlite3"}  # settings, and what they bring along
 WAKE_UPS_A_SECOND = 15
 SECONDS = 4
@@ -67,13 +84,18 @@ def test_help_imports_nothing_that_only_work_needs(amanat, args, needed):
     modules = imported(amanat, *args)
     assert packages(modules) & HEAVY == needed
     assert not any(name.startswith(("amanat.engines", "amanat.services", "amanat.app")) for name in modules)
+    assert not modules & SELDOM
 
 
 def test_a_list_imports_no_policies_no_engine_and_no_daemon(amanat):
     modules = imported(amanat, "list")
     assert packages(modules) & HEAVY == NEEDED_BY_LIST
-    unwanted = ("amanat.engines", "amanat.settings.models", "amanat.services.snapshot", "amanat.domain.schedule")
-    assert not any(name.startswith(unwanted) for name in modules)
+    assert not modules & SELDOM
+
+
+@pytest.mark.parametrize("args", [("status",), ("next",)], ids=str)
+def test_who_asks_for_the_state_loads_no_engine_no_manifest_and_no_doctor(amanat, args):
+    assert not imported(amanat, *args) & (SELDOM - NEEDED_FOR_POLICIES)
 
 
 @pytest.mark.parametrize("args", [["list"], ["list", "--json"], ["register"]])

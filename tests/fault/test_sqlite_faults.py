@@ -18,7 +18,7 @@ from amanat.domain.model import Scope
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver, connection
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.support.sqlite_databases import build, listing, rows, take, take_in_child
 
 pytestmark = pytest.mark.fault

@@ -11,7 +11,7 @@ from amanat.domain.model import Scope
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.fuzz.harness import FindingError, Target
 from tests.fuzz.sqlite_corpus import Files, databases
 from tests.fuzz.sqlite_mutations import damaged

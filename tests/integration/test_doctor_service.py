@@ -365,7 +365,8 @@ def test_a_unit_without_watchdog_and_its_open_environment(taken, tmp_path):
     file.write_text("PASSWORD=secret\n")
     file.chmod(0o644)
     told = LOADED.replace("/etc/amanat/a.env", str(file))
-    taken.app = replace(taken.app, ports=replace(taken.app.ports, host=host_with(tmp_path / "bin", f"{told}0")))
+    host = host_with(tmp_path / "bin", f"{told}0")
+    taken.app = replace(taken.app, ports=replace(taken.app.ports, host=lambda: host))
     found = unwell(examined(taken))
     assert found.keys() == {Name.WATCHDOG, Name.SECRETS}
     assert "WatchdogSec=30" in found[Name.WATCHDOG].remedy

@@ -13,7 +13,7 @@ from amanat.domain.model import EntryKind, Outcome, ProofLevel, SnapshotState, S
 from amanat.domain.policy import Configuration, Drills
 from amanat.domain.sql_check import SqlCheck, parse_expectation
 from amanat.engines.sqlite import SqliteRehearser
-from amanat.ports import Rehearsal
+from amanat.ports.engine import Rehearsal
 from tests.support.workshop import NIGHTLY, workshop
 
 __all__ = ["workshop"]

@@ -20,7 +20,7 @@ from amanat.domain.policy import CodecName, Compression
 from amanat.engines.postgresql import PostgresqlProver
 from amanat.engines.postgresql.dumping import parallel
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 from tests.support import archives
 from tests.support.archive_judge import judged
 from tests.support.postgres_subject import engine_for

@@ -15,7 +15,7 @@ from amanat.archive import header as header_format
 from amanat.archive import toc as toc_format
 from amanat.archive.wire import Source
 from amanat.engines.postgresql.restoring.passes import passes, schemas
-from amanat.ports import Artefact
+from amanat.ports.engine import Artefact
 from tests.support.postgres_plugin import Postgres
 
 GZIP = Codec(algorithm=Algorithm.GZIP)

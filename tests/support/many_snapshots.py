@@ -17,6 +17,7 @@ from pathlib import Path
 from amanat.domain import manifest as manifests
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import (
+    MANIFEST_SUFFIX,
     EngineName,
     Entry,
     EntryKind,
@@ -153,7 +154,7 @@ def _fill_store(growth: Growth, store: Path) -> None:
             manifest = Manifest(snapshot=snapshot, facts=facts, tools={"sqlite": "3.40.1"}, recipe=_RECIPE)
             text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False)
             (store / snapshot.path).write_bytes(_CONTENT)
-            (store / f"{snapshot.path}{manifests.SUFFIX}").write_text(f"{text}\n", encoding="utf-8")
+            (store / f"{snapshot.path}{MANIFEST_SUFFIX}").write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

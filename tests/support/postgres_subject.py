@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amanat.domain.policy import PostgresqlSource
 from amanat.engines.postgresql import PostgresqlEngine, PostgresqlProver
-from amanat.ports import Artefact
+from amanat.ports.engine import Artefact
 from tests.contract.engine_contract import SEED, Subject
 from tests.support.postgres_plugin import Postgres
 

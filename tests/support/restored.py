@@ -9,7 +9,7 @@ from amanat.engines.postgresql.describing.reading import describe
 from amanat.engines.postgresql.rehearsing import rows
 from amanat.engines.postgresql.restoring.order import read as contents
 from amanat.host.control import RunControl
-from amanat.ports import Artefact
+from amanat.ports.engine import Artefact
 
 
 def found(copy: Mapping[str, str], artefact: Artefact, scratch: Path) -> Content:

@@ -15,7 +15,7 @@ from amanat.domain.model import Scope
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver
 from amanat.host.control import RunControl
-from amanat.ports import Order
+from amanat.ports.engine import Order
 
 NOBODY = 65534
 

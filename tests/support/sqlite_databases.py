@@ -12,7 +12,7 @@ from amanat.domain.model import Scope
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteProver
 from amanat.host.control import RunControl
-from amanat.ports import Artefact, Order
+from amanat.ports.engine import Artefact, Order
 
 HERE = Path(__file__).parent
 ACCOUNTS, BALANCE = 200, 1_000

@@ -12,7 +12,7 @@ from amanat.domain.model import Outcome
 from amanat.observability import logs, progress
 from amanat.observability.metrics import NAMES
 from amanat.observability.redaction import HIDDEN, redact, remember
-from amanat.ports import Progress
+from amanat.ports.run import Progress
 
 
 @pytest.mark.parametrize(

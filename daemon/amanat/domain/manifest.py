@@ -10,10 +10,18 @@ from amanat.domain import manifest_description
 from amanat.domain.chain import Head
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest_reading import Fields
-from amanat.domain.model import EngineName, Facts, ProofLevel, Scope, Snapshot, TableRows, utc_text
+from amanat.domain.model import (
+    MANIFEST_SUFFIX,
+    EngineName,
+    Facts,
+    ProofLevel,
+    Scope,
+    Snapshot,
+    TableRows,
+    utc_text,
+)
 
 SCHEMA_VERSION = 1
-SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +166,7 @@ def _require_nothing_else(data: object, manifest: Manifest) -> None:
 
 def _file(part: Fields) -> str:
     name = part.name("file")
-    if name.endswith(SUFFIX):
+    if name.endswith(MANIFEST_SUFFIX):
         raise ValueError(f"the artefact or one of its companions is named like a manifest: {name!r}")
     return name
 

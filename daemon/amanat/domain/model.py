@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from amanat.domain.description import Description
+if TYPE_CHECKING:  # most commands describe no database
+    from amanat.domain.description import Description
+
+MANIFEST_SUFFIX = ".manifest.json"
+"""What a manifest's name has behind that of its artefact."""
 
 
 class EngineName(StrEnum):
@@ -141,7 +146,7 @@ class Facts:
     tables: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     rows: tuple[TableRows, ...] = ()
-    description: Description | None = None
+    description: "Description | None" = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
 

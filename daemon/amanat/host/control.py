@@ -8,7 +8,7 @@ from math import inf
 from amanat.domain.errors import InterruptedRunError, TimeoutExceededError
 from amanat.domain.units import format_duration
 from amanat.host import clock
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 
 class RunControl:

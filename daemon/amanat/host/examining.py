@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amanat.domain.doctor.host import Listening, Standing, Unit
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _ANSWER_SECONDS = 5.0
 _UNIT = "amanat.service"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from amanat.domain.errors import SpaceError, StoreError
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _CHUNK = 4 * 1024 * 1024
 _HASHED_AT_ONCE = 256 * 1024  # stays in the processor's cache: twice as fast as with megabytes

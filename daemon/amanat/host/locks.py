@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amanat.domain.errors import BusyError, RegisterError
 from amanat.host import clock
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _POLL_SECONDS = 0.1
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from amanat.domain.errors import ToolError
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0

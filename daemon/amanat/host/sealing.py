@@ -19,7 +19,7 @@ from isal import isal_zlib
 
 from amanat.domain.errors import AmanatError, IntegrityError, StoreError
 from amanat.host import files
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _STRETCH = 4 * 1024 * 1024
 _KEPT = 4  # stretches: one is hashed, one is compared, the disk is asked for the others

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from amanat.domain.events import Event
 from amanat.host import clock
-from amanat.ports import Emit, Progress
+from amanat.ports.run import Emit, Progress
 
 _EVERY_SECONDS = 30.0
 

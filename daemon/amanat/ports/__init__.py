@@ -1,49 +1,30 @@
 """What the services ask of the outside: small protocols, their contracts in the docstrings.
 
 Adapters fulfil them; a contract suite in ``tests/contract`` runs on every implementation of ``Engine``.
+Each is imported from its own module: who lists snapshots must not pay for what engines are told.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from amanat.domain.model import EngineName
-from amanat.domain.policy import Database, Policy
-from amanat.ports.engine import Artefact, Engine, Order, Place, Prover, Rehearsal, Rehearser
-from amanat.ports.host import Host
-from amanat.ports.register import Register, RunCount, SnapshotTotals
-from amanat.ports.run import Control, Controls, Emit, Locks, Progress, Scratch
-from amanat.ports.store import Found, Store
-
-__all__ = [
-    "Artefact",
-    "Control",
-    "Controls",
-    "Emit",
-    "Engine",
-    "Found",
-    "Host",
-    "Locks",
-    "Order",
-    "Place",
-    "Ports",
-    "Progress",
-    "Prover",
-    "Register",
-    "Rehearsal",
-    "Rehearser",
-    "RunCount",
-    "Scratch",
-    "SnapshotTotals",
-    "Store",
-]
+if TYPE_CHECKING:
+    from amanat.domain.model import EngineName
+    from amanat.domain.policy import Database, Policy
+    from amanat.ports.engine import Engine, Prover, Rehearser
+    from amanat.ports.host import Host
+    from amanat.ports.register import Register
+    from amanat.ports.run import Control, Controls, Emit, Locks, Scratch
+    from amanat.ports.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that services reach the outside with; ``app`` puts it together.
 
+    ``host``: what the doctor looks at this host with; made when it is asked for.
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
     that is in force now has under that name.
     ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
@@ -51,20 +32,20 @@ class Ports:
     ``commit_of``: the git commit that a folder is at, if any.
     """
 
-    register: Register
-    store: Store
-    locks: Locks
-    emit: Emit
+    register: "Register"
+    store: "Store"
+    locks: "Locks"
+    emit: "Emit"
     now: Callable[[], datetime]
-    controls: Controls
-    engine_of: Callable[[Database], Engine]
-    prover_of: Callable[[EngineName], Prover]
-    rehearser_of: Callable[[Database, Policy], Rehearser]
-    scratch: Scratch
-    host: Host
+    controls: "Controls"
+    engine_of: "Callable[[Database], Engine]"
+    prover_of: "Callable[[EngineName], Prover]"
+    rehearser_of: "Callable[[Database, Policy], Rehearser]"
+    scratch: "Scratch"
+    host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]
-    run_command: Callable[[Sequence[str], Mapping[str, str], Control], None]
+    run_command: "Callable[[Sequence[str], Mapping[str, str], Control], None]"
     commit_of: Callable[[Path], str | None]
     limit: int
-    policy_now: Callable[[str], Policy | None]
-    database_now: Callable[[str], Database | None]
+    policy_now: "Callable[[str], Policy | None]"
+    database_now: "Callable[[str], Database | None]"

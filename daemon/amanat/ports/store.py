@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from amanat.domain.manifest import Companion, Manifest
 from amanat.ports.run import Control
+
+if TYPE_CHECKING:  # most commands read none
+    from amanat.domain.manifest import Companion, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +53,13 @@ class Store(Protocol):
     def describe(self, artefact: Path, control: Control) -> tuple[int, str]:
         """(bytes, SHA-256) of a staged file, which is on the disk (fsync) afterwards."""
 
-    def companion(self, name: str, staged: Path, control: Control) -> Companion:
+    def companion(self, name: str, staged: Path, control: Control) -> "Companion":
         """The same for a companion, under its final name."""
 
     def reread(self, artefact: Path, control: Control) -> str:
         """SHA-256 of the bytes as the disk gives them."""
 
-    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> str:
+    def commit(self, manifest: "Manifest", artefact: Path, companions: Mapping[str, Path]) -> str:
         """Move staged files into place and write the manifest last; atomic per file, durable at the end.
 
         SHA-256 of the manifest's file.
@@ -84,7 +86,7 @@ class Store(Protocol):
     def relative(self, path: Path) -> str | None:
         """The store's form of a path that a person gave; None if it lies elsewhere."""
 
-    def read_manifest(self, path: str) -> Manifest:
+    def read_manifest(self, path: str) -> "Manifest":
         """With the SHA-256 of its file in the snapshot; IntegrityError when it is missing or cannot be read."""
 
     def survey(self) -> Found:

@@ -11,7 +11,7 @@ from amanat.domain.chain import Head, Row
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.host import clock
-from amanat.ports import RunCount, SnapshotTotals
+from amanat.ports.register import RunCount, SnapshotTotals
 from amanat.register import chaining, entries, rows, snapshots, totals
 from amanat.register.connection import RegisterDatabase
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
-from amanat.ports import RunCount, SnapshotTotals
+from amanat.ports.register import RunCount, SnapshotTotals
 from amanat.register.rows import time_of
 
 # Size and time of the newest one come from the row that has the maximum (SQLite, lang_select.html, section 2.5).

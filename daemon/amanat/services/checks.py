@@ -8,7 +8,9 @@ from amanat.domain.doctor import Check, Name, asked
 from amanat.domain.errors import SpaceError
 from amanat.domain.model import EngineName, ProofLevel
 from amanat.domain.units import format_size
-from amanat.ports import Control, Engine, Order, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Engine, Order
+from amanat.ports.run import Control
 from amanat.services import losses
 from amanat.services.request import Request
 

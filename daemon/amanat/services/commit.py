@@ -9,7 +9,9 @@ from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunErro
 from amanat.domain.events import Event
 from amanat.domain.manifest import Companion, Manifest
 from amanat.domain.model import Entry, EntryKind, ProofLevel, Snapshot
-from amanat.ports import Artefact, Control, Engine, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Artefact, Engine
+from amanat.ports.run import Control
 from amanat.services import prove
 from amanat.services.rehearse import Rehearse
 from amanat.services.request import Request

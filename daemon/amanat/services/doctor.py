@@ -22,7 +22,9 @@ from amanat.domain.policy import (
     PostgresqlSource,
     Secret,
 )
-from amanat.ports import Control, Engine, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Engine
+from amanat.ports.run import Control
 from amanat.services import audit, checks, plan
 from amanat.services.request import Request
 from amanat.services.runs import new_id
@@ -72,12 +74,12 @@ def worst(found: Iterable[Check]) -> Level:
 
 
 def _of_host(ports: Ports, patient: Patient, control: Control) -> Iterator[Check]:
-    places, unit = patient.places, ports.host.unit(control)
+    places, unit = patient.places, ports.host().unit(control)
     yield from _register(ports, patient)
     yield from _stored(ports, places)
     yield _configuration(patient)
     yield timing.clock(ports.now(), ports.register.last_seen())
-    listening = ports.host.listening(places.http) if places.http else None
+    listening = ports.host().listening(places.http) if places.http else None
     address = "{}:{}".format(*places.http) if places.http else ""
     yield host.metrics_port(address, listening, ports.store.root.absolute())
     yield host.watchdog(unit)
@@ -122,7 +124,7 @@ def _private(ports: Ports, places: Places) -> dict[Path, host.Standing]:
 
 
 def _standing(ports: Ports, paths: Iterable[Path]) -> dict[Path, host.Standing]:
-    found = {path: ports.host.standing(path) for path in paths}
+    found = {path: ports.host().standing(path) for path in paths}
     return {path: standing for path, standing in found.items() if standing}
 
 

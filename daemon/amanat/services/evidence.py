@@ -12,7 +12,8 @@ from amanat.domain.errors import IntegrityError
 from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState, utc_text
 from amanat.domain.policy import MANUAL, Configuration, Policy
 from amanat.domain.units import format_duration, format_size
-from amanat.ports import Ports, SnapshotTotals
+from amanat.ports import Ports
+from amanat.ports.register import SnapshotTotals
 from amanat.services import audit
 from amanat.services.page import Page, Section
 from amanat.services.report import optional_text

@@ -6,8 +6,7 @@ from functools import cache
 
 from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
-from amanat.domain.manifest import SUFFIX
-from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Snapshot, SnapshotState
+from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, ProofLevel, Snapshot, SnapshotState
 from amanat.ports import Ports
 
 _SHOULD_BE_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
@@ -71,7 +70,7 @@ def is_lost(ports: Ports, row: Snapshot) -> bool:
 def what_is_gone(ports: Ports, row: Snapshot) -> str:
     """Which of artefact and manifest, as a sentence; empty where both are there."""
     artefact = ports.store.path(row.path)
-    manifest = artefact.with_name(artefact.name + SUFFIX)
+    manifest = artefact.with_name(artefact.name + MANIFEST_SUFFIX)
     match artefact.is_file(), ports.store.has_manifest(row.path):
         case False, False:
             return f"{artefact} and its manifest are gone"

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from amanat.domain import naming
 from amanat.domain.model import Facts, ProofLevel
-from amanat.ports import Control, Engine, Order, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Engine, Order
+from amanat.ports.run import Control
 from amanat.services.request import Request
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from amanat.domain.errors import IntegrityError
 from amanat.domain.model import EngineName, Facts, ProofLevel, Scope
-from amanat.ports import Control, Ports
+from amanat.ports import Ports
+from amanat.ports.run import Control
 from amanat.services.rehearse import Rehearse
 
 

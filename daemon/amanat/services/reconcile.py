@@ -9,8 +9,8 @@ from pathlib import Path
 from amanat.domain.chain import Head
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
-from amanat.domain.manifest import SUFFIX, Manifest
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.manifest import Manifest
+from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, Run, Snapshot, Stage
 from amanat.domain.policy import MANUAL
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
@@ -51,7 +51,7 @@ def _read(ports: Ports, paths: Iterable[str]) -> tuple[dict[str, Manifest], dict
             units[path] = ports.store.read_manifest(path)
         except IntegrityError as exc:
             if ports.store.has_manifest(path):  # else it was pruned since
-                broken[f"{path}{SUFFIX}"] = exc.message
+                broken[f"{path}{MANIFEST_SUFFIX}"] = exc.message
     return units, broken
 
 

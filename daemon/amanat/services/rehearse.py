@@ -8,7 +8,9 @@ from amanat.domain.errors import ConfigurationError, DriftError, ProofError, Ref
 from amanat.domain.events import Event
 from amanat.domain.model import Facts
 from amanat.domain.policy import Database, Policy
-from amanat.ports import Control, Place, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Place
+from amanat.ports.run import Control
 
 _SHOWN = 5
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amanat.domain.model import Run, Snapshot, SnapshotState, utc_text
-from amanat.ports import Ports
+
+if TYPE_CHECKING:
+    from amanat.ports import Ports
 
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 
@@ -59,7 +61,7 @@ def run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def listed(ports: Ports, database: str | None, *, everything: bool) -> Iterator[Snapshot]:
+def listed(ports: "Ports", database: str | None, *, everything: bool) -> Iterator[Snapshot]:
     """Newest first; without ``everything`` only those whose files are there."""
     found = ports.register.each_snapshot(database=database, gone=everything)
     return (item for item in found if everything or item.state in _HERE)

@@ -10,7 +10,9 @@ from amanat.domain.errors import AmanatError, YieldedError
 from amanat.domain.events import Event
 from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
-from amanat.ports import Control, Place, Ports
+from amanat.ports import Ports
+from amanat.ports.engine import Place
+from amanat.ports.run import Control
 from amanat.services import checks, plan, prune, reconcile
 from amanat.services.commit import Taken, commit
 from amanat.services.rehearse import Rehearse, place_of, rehearsal

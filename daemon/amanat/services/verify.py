@@ -10,7 +10,8 @@ from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import MANUAL
-from amanat.ports import Control, Ports
+from amanat.ports import Ports
+from amanat.ports.run import Control
 from amanat.services import find, losses, prove
 from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
 from amanat.services.runs import admitted, new_id, recorded

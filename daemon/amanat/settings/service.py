@@ -16,7 +16,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.units import parse_duration
-from amanat.settings import dotenv
 from amanat.settings.words import did_you_mean
 
 PREFIX = "AMANAT_"
@@ -143,6 +142,8 @@ def is_there(path: Path) -> bool:
 
 
 def _parsed(path: Path) -> dict[str, str]:
+    from amanat.settings import dotenv  # noqa: PLC0415 - under systemd there is no such file
+
     try:
         return dotenv.parse(path.read_bytes().decode("utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as exc:

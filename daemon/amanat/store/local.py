@@ -3,20 +3,21 @@
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from amanat.domain import manifest as manifests
-from amanat.domain.errors import IntegrityError, StoreError
-from amanat.domain.manifest import Companion, Manifest
+from amanat.domain.errors import StoreError
+from amanat.domain.model import MANIFEST_SUFFIX
 from amanat.host import files
-from amanat.ports import Control, Found
+from amanat.ports.run import Control
+from amanat.ports.store import Found
 from amanat.store import looking
+
+if TYPE_CHECKING:  # who lists opens no manifest
+    from amanat.domain.manifest import Companion, Manifest
 
 _STAGING = ".staging"
 _OURS_AT_THE_TOP = {_STAGING, "README.md"}
@@ -30,6 +31,8 @@ class LocalStore:
 
     def require(self) -> None:
         """StoreError if the folder is missing, is not a folder or cannot be written."""
+        import tempfile
+
         if not self.root.is_dir():
             raise StoreError(
                 f"store folder {self.root} is missing",
@@ -88,16 +91,18 @@ class LocalStore:
                 files.sync(self.root)
             return not (os.path.lexists(target) or os.path.lexists(_manifest_path(target)))
 
-    def commit(self, manifest: Manifest, artefact: Path, companions: Mapping[str, Path]) -> str:
+    def commit(self, manifest: "Manifest", artefact: Path, companions: Mapping[str, Path]) -> str:
         """Rename companions and artefact into place, and the manifest last: the commit mark.
 
         ``companions``: final file name → staged file. All staged files have been synced by the caller.
         Returns the SHA-256 of the manifest's file.
         """
+        from amanat.store import manifest_files
+
         target = self.path(manifest.snapshot.path)
         mark = _manifest_path(artefact)
         with files.explained(f"snapshot {target} cannot be put into place"):
-            text = json.dumps(manifests.encode(manifest), indent=2, ensure_ascii=False) + "\n"
+            text = manifest_files.text(manifest)
             files.replace_text(mark, text)
             try:
                 for name, staged in companions.items():
@@ -133,9 +138,9 @@ class LocalStore:
         return target.is_file() and _manifest_path(target).is_file()
 
     def units(self, database: str) -> frozenset[str]:
-        folder = self.path(f"{database}/{manifests.SUFFIX}").parent
+        folder = self.path(f"{database}/{MANIFEST_SUFFIX}").parent
         with files.explained(f"store folder {folder}"):
-            return frozenset(f"{database}/{name}" for name in looking.with_mark(folder, manifests.SUFFIX))
+            return frozenset(f"{database}/{name}" for name in looking.with_mark(folder, MANIFEST_SUFFIX))
 
     def path(self, relative: str) -> Path:
         """Where a path of the register lies; StoreError if it would leave the store."""
@@ -154,22 +159,18 @@ class LocalStore:
             return path.resolve().relative_to(self.root.resolve()).as_posix()
         return None
 
-    def read_manifest(self, path: str) -> Manifest:
+    def read_manifest(self, path: str) -> "Manifest":
         """IntegrityError when it is missing or not one of ours."""
-        file = _manifest_path(self.path(path))
-        content = _bytes_of(file)
-        manifest = self._decode(file, content)
-        digest = hashlib.sha256(content).hexdigest()
-        return replace(manifest, snapshot=replace(manifest.snapshot, manifest_sha256=digest))
+        from amanat.store import manifest_files
+
+        return manifest_files.read(_manifest_path(self.path(path)))
 
     def survey(self) -> Found:
         """Everything below the store, by name: reading every manifest would take minutes one day."""
         with files.explained(f"store {self.root}"):
             found = frozenset(self._files())
-        marks = frozenset(name for name in found if name.endswith(manifests.SUFFIX) and name.count("/") == 1)
-        return Found(
-            present=found - marks, marked=frozenset(name.removesuffix(manifests.SUFFIX) for name in marks)
-        )
+        marks = frozenset(name for name in found if name.endswith(MANIFEST_SUFFIX) and name.count("/") == 1)
+        return Found(present=found - marks, marked=frozenset(name.removesuffix(MANIFEST_SUFFIX) for name in marks))
 
     def secure(self, staged: Path) -> int:
         with files.explained(f"{staged.name} cannot be written to the disk"):
@@ -183,7 +184,9 @@ class LocalStore:
         with files.explained(f"{artefact.name} cannot be read back"):
             return size, files.sha256(artefact, control)
 
-    def companion(self, name: str, staged: Path, control: Control) -> Companion:
+    def companion(self, name: str, staged: Path, control: Control) -> "Companion":
+        from amanat.domain.manifest import Companion
+
         size, digest = self.describe(staged, control)
         return Companion(file=name, size_bytes=size, sha256=digest)
 
@@ -217,35 +220,6 @@ class LocalStore:
             else:
                 yield top.name
 
-    def _decode(self, file: Path, content: bytes) -> Manifest:
-        try:
-            data = json.loads(content)
-        except (ValueError, RecursionError) as exc:
-            raise _unreadable(file, exc) from exc
-        manifest = manifests.decode(data, file.parent.relative_to(self.root).as_posix())
-        expected = f"{manifest.snapshot.path.rsplit('/', 1)[-1]}{manifests.SUFFIX}"
-        if file.name != expected:
-            raise IntegrityError(f"manifest {file} names another artefact", hint=f"its own name was {expected}")
-        return manifest
-
-
-def _bytes_of(manifest: Path) -> bytes:
-    try:
-        return manifest.read_bytes()
-    except PermissionError as exc:
-        raise StoreError(
-            f"manifest {manifest} cannot be read: {exc.strerror}",
-            hint=f"it belongs to {manifest.owner()}: run as that user",
-        ) from exc
-    except OSError as exc:
-        raise _unreadable(manifest, exc) from exc
-
-
-def _unreadable(manifest: Path, exc: Exception) -> IntegrityError:
-    return IntegrityError(
-        f"manifest {manifest} cannot be read: {exc}", hint="without it the artefact is not a snapshot"
-    )
-
 
 def _manifest_path(artefact: Path) -> Path:
-    return artefact.with_name(artefact.name + manifests.SUFFIX)
+    return artefact.with_name(artefact.name + MANIFEST_SUFFIX)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amanat.domain.errors import ToolError
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 ENVIRONMENT = {"LC_ALL": "C"}  # messages are read by machines here, and compared with the manual by people
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from amanat.domain.errors import ConfigurationError
 from amanat.engines.postgresql.symptoms import source_error
 from amanat.host.files import explained
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _CONNECT_SECONDS = "15"
 _CANCEL_SECONDS = 5

@@ -18,7 +18,8 @@ from amanat.engines.postgresql.dumping import codec, dump, one_pass, parallel
 from amanat.engines.postgresql.dumping.blocking import yielding
 from amanat.engines.postgresql.dumping.content import described, with_rows
 from amanat.engines.postgresql.dumping.one_pass import Dumped
-from amanat.ports import Artefact, Control, Order
+from amanat.ports.engine import Artefact, Order
+from amanat.ports.run import Control
 
 
 @dataclass(frozen=True, kw_only=True)

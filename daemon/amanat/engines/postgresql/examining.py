@@ -12,7 +12,8 @@ from amanat.engines.postgresql.clients import Client, Places, client_for_server,
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.dumping import codec
 from amanat.engines.postgresql.dumping.dump import quoted
-from amanat.ports import Control, Order
+from amanat.ports.engine import Order
+from amanat.ports.run import Control
 
 _MAY_CREATE = "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = session_user"
 

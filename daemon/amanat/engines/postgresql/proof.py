@@ -11,7 +11,7 @@ from amanat.engines.postgresql.clients import ENVIRONMENT, Client, Places, newes
 from amanat.engines.postgresql.dumping.dump import GLOBALS_SUFFIX, quoted
 from amanat.engines.postgresql.restoring.passes import Pass, passes, schemas
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _SHOWN_CHARACTERS = 600
 

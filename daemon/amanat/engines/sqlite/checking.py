@@ -10,7 +10,7 @@ from amanat.domain.errors import TimeoutExceededError
 from amanat.domain.sql_check import SqlCheck
 from amanat.engines.sqlite.connection import Access, attended, connect
 from amanat.host.control import Limited
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _FETCHED = 2  # enough to tell that there is more than one
 

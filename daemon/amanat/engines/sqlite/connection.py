@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from amanat.domain.errors import AmanatError, SourceError, SpaceError, StoreError
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _POLL_SECONDS = 0.05
 _PRIMARY = 0xFF  # an extended result code carries its primary code in the low byte

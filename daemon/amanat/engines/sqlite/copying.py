@@ -13,7 +13,7 @@ from amanat.engines.sqlite.kernel import CHUNK_BYTES
 from amanat.engines.sqlite.raw import Pinned
 from amanat.engines.sqlite.source import OpenSource
 from amanat.engines.sqlite.way import CopiedBy
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 
 @dataclass(frozen=True, kw_only=True)

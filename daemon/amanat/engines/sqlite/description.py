@@ -11,7 +11,7 @@ from amanat.domain.model import Facts, ProofLevel
 from amanat.engines.sqlite import rows
 from amanat.engines.sqlite.connection import inside
 from amanat.engines.sqlite.schema import application_tables, quoted
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 DIALECT = "SQLite"
 # SQLite makes indexes of its own for keys, and tables for statistics: neither has a name of the application's.

@@ -23,7 +23,8 @@ from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.engines.sqlite.schema import application_tables, row_counts
 from amanat.engines.sqlite.source import OpenSource, SourceChangedError, opened
 from amanat.host.sealing import Sealing
-from amanat.ports import Artefact, Control, Order
+from amanat.ports.engine import Artefact, Order
+from amanat.ports.run import Control
 
 _ATTEMPTS = 3  # for a source that can only be read without locks and was written to meanwhile
 

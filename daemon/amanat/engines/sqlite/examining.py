@@ -12,7 +12,7 @@ from amanat.engines.sqlite.connection import Access
 from amanat.engines.sqlite.glance import look_at
 from amanat.engines.sqlite.schema import application_tables
 from amanat.engines.sqlite.source import OpenSource
-from amanat.ports import Order
+from amanat.ports.engine import Order
 
 
 def examine(source: OpenSource, order: Order) -> Iterator[Check]:

@@ -15,7 +15,7 @@ from amanat.engines.sqlite.connection import Access, connect, unwritable
 from amanat.engines.sqlite.copying import create
 from amanat.host import files
 from amanat.host.sealing import Sealing
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 SUFFIX = ".zst"
 

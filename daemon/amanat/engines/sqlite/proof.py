@@ -15,7 +15,7 @@ from amanat.engines.sqlite.connection import Access, attended_together, connect
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.engines.sqlite.schema import application_tables
 from amanat.engines.sqlite.seekable import SeekableError
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 REFERENCES = "foreign_key_violations"
 _SHOWN = 3

@@ -19,7 +19,7 @@ from amanat.engines.sqlite.connection import Access, attended, connect, unwritab
 from amanat.engines.sqlite.source import OpenSource
 from amanat.engines.sqlite.walindex import HEADER_BYTES, WAL_HEADER_BYTES, WAL_SALTS, WalMark, wal_mark
 from amanat.engines.sqlite.way import Circumstances, CopiedBy, objection
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _PINS = 1_000  # tries to begin a transaction between two commits of others; each takes some 50 µs
 

@@ -16,7 +16,8 @@ from amanat.engines.sqlite.copying import create
 from amanat.engines.sqlite.proof import REFERENCES, findings_of
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.host import clock, files
-from amanat.ports import Control, Place, Rehearsal
+from amanat.ports.engine import Place, Rehearsal
+from amanat.ports.run import Control
 
 _SHOWN = 3
 _NO_LARGE_OBJECTS = LargeObjects(count=0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from amanat.domain.errors import SourceError, TimeoutExceededError
 from amanat.engines.sqlite.connection import Access, connect, is_busy, translating
 from amanat.engines.sqlite.glance import Look, Stamp, beside, look_at, stamp, stamp_of, unreadable
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _WAIT_SECONDS = 0.1
 

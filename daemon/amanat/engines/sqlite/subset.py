@@ -9,7 +9,7 @@ from amanat.domain.scope import Selection, Table
 from amanat.engines.sqlite.connection import Access, attended, connect, without_safety
 from amanat.engines.sqlite.copying import create
 from amanat.engines.sqlite.schema import application_tables, quoted
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 
 def extract(whole: Path, target: Path, scope: Scope, selection: Selection, control: Control) -> None:

@@ -1,7 +1,6 @@
 """``doctor evidence``."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -64,6 +63,8 @@ def _opened() -> "Iterator[tuple[App, AmanatError | None]]":
     else:
         yield app, None
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="amanat-doctor-") as folder:
         yield session.open_app(create=True, state=Path(folder)), refused
 

@@ -10,7 +10,7 @@ from amanat.host import clock
 
 if TYPE_CHECKING:
     from amanat.app import OnProgress
-    from amanat.ports import Progress
+    from amanat.ports.run import Progress
 
 _LINE_EVERY_SECONDS = 5.0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amanat.domain.errors import ConfigurationError, NotFoundError
-from amanat.domain.model import MANUAL_POLICY, ProofLevel, Scope
+from amanat.domain.model import MANIFEST_SUFFIX, MANUAL_POLICY, ProofLevel, Scope
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, progress, session
 
@@ -111,7 +111,7 @@ def show(reference: Reference, *, as_json: output.AsJson = False) -> None:
     app = session.open_app()
     found = find.snapshot(app.ports, reference)
     row = report.snapshot_row(found)
-    row |= {"manifest": f"{found.path}{manifests.SUFFIX}", "problem": losses.problem(app.ports, found)}
+    row |= {"manifest": f"{found.path}{MANIFEST_SUFFIX}", "problem": losses.problem(app.ports, found)}
     if found.state in {"present", "damaged"}:
         manifest = manifests.encode(app.ports.store.read_manifest(found.path))
         row |= {key: manifest[key] for key in ("facts", "tools", "restore", "warnings")}

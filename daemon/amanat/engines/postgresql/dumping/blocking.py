@@ -20,7 +20,7 @@ from amanat.engines.postgresql.connection import Row, Session, Target, session
 from amanat.engines.postgresql.symptoms import YIELD_HINT
 from amanat.host import clock
 from amanat.host.control import RunControl
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 _PIECE_SECONDS = 0.1
 _SLOWEST_SECONDS = 1.0

@@ -9,7 +9,7 @@ from amanat.domain.errors import ConfigurationError
 from amanat.domain.policy import CodecName, Compression
 from amanat.engines.postgresql.clients import ENVIRONMENT, Client
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 FIRST_WITH_ZSTD = 16
 # The fastest whose archives are at most 1.15 times as large as those of pg_dump's own compression

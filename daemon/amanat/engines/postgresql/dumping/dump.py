@@ -20,7 +20,7 @@ from amanat.engines.postgresql.connection import LOCK_WAIT_SECONDS, Target
 from amanat.engines.postgresql.symptoms import recognise, source_error
 from amanat.host import process
 from amanat.host.files import explained
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 _TABLE_LINE = re.compile(r'pg_dump: dumping contents of table "(.*)"')
 _ERROR_LINE = re.compile(r"error: |ERROR:|FATAL:")

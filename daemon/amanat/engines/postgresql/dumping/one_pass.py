@@ -15,7 +15,7 @@ from amanat.engines.postgresql.dumping import dump, parallel
 from amanat.engines.postgresql.dumping.dump import Command
 from amanat.host import files
 from amanat.host.sealing import Sealing
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 _MOST_THREADS = 4
 

@@ -16,7 +16,7 @@ from amanat.domain.scope import Table
 from amanat.engines.postgresql.dumping.dump import Command, naming, streamed
 from amanat.host import files, process
 from amanat.host.sealing import Sealing
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 _WORTH_A_CONNECTION = 8 * 1024 * 1024  # bytes of a table; less is read before another pg_dump has begun
 

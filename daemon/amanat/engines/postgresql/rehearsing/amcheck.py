@@ -3,7 +3,7 @@
 from amanat.domain.comparison import Difference, Finding
 from amanat.domain.errors import SourceError
 from amanat.engines.postgresql.connection import Session, Target, session
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'"
 _INDEXES = """

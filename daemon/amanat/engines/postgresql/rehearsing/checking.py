@@ -6,7 +6,7 @@ from amanat.domain.comparison import Difference, answered, unanswered
 from amanat.domain.errors import SourceError
 from amanat.domain.sql_check import SqlCheck
 from amanat.engines.postgresql.connection import Session, Target, session
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _FETCHED = 2  # enough to tell that there is more than one
 

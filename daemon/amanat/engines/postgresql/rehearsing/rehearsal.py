@@ -24,7 +24,8 @@ from amanat.engines.postgresql.restoring import order
 from amanat.engines.postgresql.restoring.restore import restore
 from amanat.host import clock, files
 from amanat.host.control import RunControl
-from amanat.ports import Control, Place, Rehearsal
+from amanat.ports.engine import Place, Rehearsal
+from amanat.ports.run import Control
 
 PREFIX = "amanat_drill_"
 _MOST_JOBS = 4

@@ -18,7 +18,7 @@ from amanat.engines.postgresql.clients import ENVIRONMENT, Client
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.rehearsing import rows
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 _END_OF_ROWS = b"\\.\n"
 _READ_BYTES = 256 * 1024

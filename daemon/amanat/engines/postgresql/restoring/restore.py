@@ -25,7 +25,7 @@ from amanat.engines.postgresql.restoring.order import Item
 from amanat.engines.postgresql.restoring.passes import Pass, passes, schemas
 from amanat.engines.postgresql.restoring.watch import Watch
 from amanat.host import process
-from amanat.ports import Control
+from amanat.ports.run import Control
 
 
 @dataclass(frozen=True, kw_only=True)

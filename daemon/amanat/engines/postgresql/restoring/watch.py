@@ -11,7 +11,7 @@ from amanat.engines.postgresql.connection import Row, Session, Target, session
 from amanat.engines.postgresql.restoring.order import Item, rows_by_table
 from amanat.engines.postgresql.restoring.steps import Steps
 from amanat.host import clock
-from amanat.ports import Control, Progress
+from amanat.ports.run import Control, Progress
 
 _ASK_EVERY_SECONDS = 1.0
 _COPYING = """
