@@ -78,7 +78,10 @@ class Scene:
         return Sample(seconds=0.0, own_bytes=watch.own_bytes, children_bytes=watch.children_bytes)
 
     def environment(self) -> dict[str, str]:
-        return {**self.amanat.environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+        """With compiled modules, as pip leaves them where Amanat is installed."""
+        inherited = self.amanat.environment()
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
 
     def close(self) -> None:
         shutil.rmtree(self.folder)
