@@ -101,6 +101,10 @@ def _write_passfile(path: Path, password: str) -> Path:
     return path
 
 
+class StatementError(Exception):
+    """What the server says of a statement that is not ours."""
+
+
 class Session:
     """A connection whose questions give way to ``control`` while the server is still thinking."""
 
@@ -137,11 +141,17 @@ class Session:
         """Of somebody else's query, within a transaction: one that reads, and no second statement behind it.
 
         The extended protocol takes one statement (manual, Message Flow), a cursor only a query (manual, DECLARE).
+        StatementError where the server refuses or cancels it.
         """
 
         def answer() -> list[Row]:
-            self._connection.execute(b"DECLARE answer NO SCROLL CURSOR FOR " + query.encode(), prepare=True)
-            return self._connection.execute(sql.SQL("FETCH {} FROM answer").format(count)).fetchall()
+            try:
+                self._connection.execute(b"DECLARE answer NO SCROLL CURSOR FOR " + query.encode(), prepare=True)
+                return self._connection.execute(sql.SQL("FETCH {} FROM answer").format(count)).fetchall()
+            except psycopg.Error as exc:
+                if self._connection.broken:
+                    raise
+                raise StatementError(exc.diag.message_primary or str(exc)) from exc
 
         with _translated(self._label):
             return _giving_way(answer, self._control, self._cancel)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from amanat.domain.comparison import Difference, answered, unanswered
-from amanat.domain.errors import SourceError
 from amanat.domain.sql_check import SqlCheck
-from amanat.engines.postgresql.connection import Session, Target, session
+from amanat.engines.postgresql.connection import Session, StatementError, Target, session
 from amanat.ports.run import Control
 
 _FETCHED = 2  # enough to tell that there is more than one
@@ -23,9 +22,10 @@ def differences(own: Target, checks: Sequence[SqlCheck], control: Control) -> li
 def _asked(asked: Session, check: SqlCheck) -> Difference | None:
     milliseconds = int(check.timeout.total_seconds() * 1000)
     asked.ask("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
+    asked.ask("RESET search_path")
     asked.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         rows = asked.first_rows(check.sql, _FETCHED)
-    except SourceError as exc:
-        return unanswered(check, exc.message)
+    except StatementError as exc:
+        return unanswered(check, str(exc))
     return answered(check, rows)
