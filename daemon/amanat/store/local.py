@@ -222,7 +222,7 @@ class LocalStore:
             data = json.loads(content)
         except (ValueError, RecursionError) as exc:
             raise _unreadable(file, exc) from exc
-        manifest = manifests.decode(data, file.parent.relative_to(self.root).as_posix())
+        manifest = manifests.decode(data, file.relative_to(self.root).as_posix())
         expected = f"{manifest.snapshot.path.rsplit('/', 1)[-1]}{manifests.SUFFIX}"
         if file.name != expected:
             raise IntegrityError(f"manifest {file} names another artefact", hint=f"its own name was {expected}")
