@@ -234,6 +234,6 @@ def test_the_description_survives_the_manifest(rich):
         facts=artefact.facts,
     )
     data = json.loads(json.dumps(encode(made)))
-    assert decode(data, "atis").facts == artefact.facts
+    assert decode(data, "atis/a.dump.manifest.json").facts == artefact.facts
     assert not [item for item in artefact.facts.description.objects if "secret" in item.definition]
     assert "secret" not in json.dumps(data)

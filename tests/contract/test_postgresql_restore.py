@@ -17,7 +17,14 @@ import pytest
 
 from amanat.archive import DataState, header, toc
 from amanat.archive.wire import Source
-from amanat.domain.errors import IntegrityError, InterruptedRunError, RefusedError, SourceError, ToolError
+from amanat.domain.errors import (
+    IntegrityError,
+    InterruptedRunError,
+    ProofError,
+    RefusedError,
+    SourceError,
+    ToolError,
+)
 from amanat.domain.model import Facts, Scope
 from amanat.engines.postgresql.clients import Client
 from amanat.engines.postgresql.connection import session, target
@@ -217,9 +224,9 @@ def test_rows_that_do_not_fit_are_named(scene, jobs):
     DELETE FROM allowed;
     """
     archive = scene.taken(sql).path
-    with pytest.raises(SourceError, match=r'at TABLE DATA odd "rows" x .*violates check constraint') as failure:
+    with pytest.raises(ProofError, match=r'at TABLE DATA odd "rows" x .*violates check constraint') as failure:
         scene.restore(archive, jobs=jobs)
-    assert not failure.value.transient
+    assert "never right" in failure.value.hint
     assert scene.copy["dbname"] in str(failure.value)
     assert not running(scene.copy["dbname"])
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,17 @@ def test_a_sequence_may_be_ahead_but_not_behind(expected, found, down):
     assert named(compared) == ([("value of sequence", "s", Finding.DIFFERS)] if behind else [])
     gone = compare(of(ours), of(replace(ours, sequences={})))
     assert named(gone) == [("value of sequence", "s", Finding.MISSING)]
+
+
+@pytest.mark.parametrize(("found", "told"), [({"database": "2.31"}, "2.31"), ({}, "none")])
+def test_a_collation_of_another_version_or_of_none_is_drift(found, told):
+    ours = Description(dialect="PostgreSQL 16", objects=(), collations={"database": "2.28"})
+    compared = compare(of(ours), of(replace(ours, collations=found)))
+    assert [item.describe() for item in compared.differences] == [
+        f"version of collation database: expected 2.28, found {told}"
+    ]
+    assert compared.is_drift
+    assert compare(of(replace(ours, collations={})), of(ours)).differences == ()
 
 
 @given(st.lists(ROWS, min_size=1, max_size=4).map(unique(lambda rows: (rows.schema, rows.name))), st.data())

@@ -60,7 +60,7 @@ def changed(where, value):
 
 def refused(data, folder="atis"):
     with pytest.raises(IntegrityError) as caught:
-        decode(data, folder)
+        decode(data, f"{folder}/a.dump.manifest.json")
     assert caught.value.hint
     json.dumps(caught.value.message, ensure_ascii=False).encode()
     return caught.value.message
@@ -74,7 +74,7 @@ def nested(depth):
 
 
 def test_what_was_written_is_read():
-    assert decode(json.loads(json.dumps(encode(GOOD))), "atis") == GOOD
+    assert decode(json.loads(json.dumps(encode(GOOD))), "atis/a.dump.manifest.json") == GOOD
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_two_companions_never_share_a_file():
 
 def test_the_error_names_the_key_and_what_stands_there():
     assert refused(changed("artefact.size_bytes", "abc")) == (
-        "manifest in 'atis' cannot be read: artefact.size_bytes is 'abc', not a whole number from 0 to 2^63-1"
+        "manifest 'atis/a.dump.manifest.json' cannot be read: artefact.size_bytes is 'abc', not a whole number from 0 to 2^63-1"
     )
 
 
@@ -194,6 +194,6 @@ def test_a_description_with_an_object_edited_is_told_by_its_fingerprint():
 def test_a_manifest_of_a_release_that_described_nothing_is_read():
     data = json.loads(json.dumps(encode(GOOD)))
     del data["facts"]["description"]
-    made = decode(data, "atis")
+    made = decode(data, "atis/a.dump.manifest.json")
     assert made.facts.description is None
     assert encode(made) == data

@@ -51,7 +51,7 @@ def commit(store, made=None):
 def test_a_manifest_survives_the_way_to_disk_and_back(store):
     made = commit(store)
     assert store.read_manifest("atis/a.sqlite") == made
-    read = decode(json.loads(json.dumps(encode(made))), "atis")
+    read = decode(json.loads(json.dumps(encode(made))), "atis/a.dump.manifest.json")
     assert replace(made, snapshot=replace(made.snapshot, manifest_sha256=None)) == read
     names = sorted(item.name for item in (store.root / "atis").iterdir())
     assert names == ["a.sqlite", "a.sqlite.manifest.json"]

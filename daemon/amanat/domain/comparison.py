@@ -11,7 +11,7 @@ from amanat.domain.sql_check import SqlCheck, text_of
 
 _SHOWN_CHARACTERS = 200
 _OF_THE_SERVER = {"extension", "version of collation"}
-_WHOLES = {"schema", "table", "foreign table", "view", "materialized view", "sequence"}
+_WHOLES = {"schema", "table", "foreign table", "view", "materialized view", "sequence", "collation"}
 
 
 class Finding(StrEnum):
@@ -182,11 +182,11 @@ def _sequences(expected: Description, found: Description) -> Iterator[Difference
 
 
 def _collations(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[Difference]:
-    """Those that only one of them has are told of as objects."""
-    for name in sorted(expected.keys() & found.keys()):
-        if expected[name] != found[name]:
-            said = {"expected": expected[name], "found": found[name]}
-            yield Difference(kind="version of collation", name=name, finding=Finding.DIFFERS, **said)
+    """A library that numbers none, such as musl's, is another one too; where none was known, none is expected."""
+    for name in sorted(expected):
+        if expected[name] != found.get(name):
+            said = {"expected": expected[name], "found": found.get(name, "none")}
+            yield Difference(kind="version of collation", name=name, within=name, finding=Finding.DIFFERS, **said)
 
 
 def _rows(expected: Iterable[TableRows] | None, found: Iterable[TableRows] | None) -> list[Difference] | None:

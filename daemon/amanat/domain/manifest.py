@@ -110,17 +110,17 @@ def _encoded_facts(facts: Facts) -> dict[str, Any]:
     }
 
 
-def decode(data: object, folder: str) -> Manifest:
-    """``folder``: where the manifest lies, relative to the store.
+def decode(data: object, path: str) -> Manifest:
+    """``path``: of the manifest, relative to the store.
 
     IntegrityError for all that ``encode`` would not have written for a snapshot in that folder.
     """
     try:
-        manifest = _manifest(Fields(data), folder)
+        manifest = _manifest(Fields(data), path.rpartition("/")[0])
         _require_nothing_else(data, manifest)
     except ValueError as exc:
         raise IntegrityError(
-            f"manifest in {folder!r} cannot be read: {exc}", hint="it was edited or is of another version"
+            f"manifest {path!r} cannot be read: {exc}", hint="it was edited or is of another version"
         ) from exc
     return manifest
 

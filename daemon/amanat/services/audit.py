@@ -108,8 +108,15 @@ def _of_row(snapshot: Row, entry: Row | None) -> Finding | None:
         return Finding(kind="row added", reason=f"the row of snapshot {snapshot['id']} has no entry")
     if columns := chain.altered(snapshot, entry):
         what = f"the row of snapshot {snapshot['id']} is not as entry {entry['sequence']} says"
-        return Finding(kind="row edited", reason=f"{what}: {', '.join(columns)}")
+        told = (_told(column, entry.get(column), snapshot.get(column)) for column in columns)
+        return Finding(kind="row edited", reason=f"{what}: {'; '.join(told)}")
     return None
+
+
+def _told(name: str, expected: object, found: object) -> str:
+    """With values, where they are short texts or numbers."""
+    values = f" (expected {expected}, found {found})"
+    return name + values if all(isinstance(value, str | int) for value in (expected, found)) else name
 
 
 class _Manifests:
@@ -140,7 +147,7 @@ class _Manifests:
         if row is None:
             return Finding(kind="not registered", reason=f"{path} has a manifest, and no row in the register")
         if differing := _differing(manifest.snapshot, row):
-            what = f"the manifest of {path} is not what the register knows: {', '.join(differing)}"
+            what = f"the manifest of {path} is not what the register knows: {'; '.join(differing)}"
             return Finding(kind="manifest edited", reason=what)
         return None
 
@@ -156,7 +163,8 @@ def _differing(said: Snapshot, row: Snapshot) -> list[str]:
     """``manifest_sha256`` alone: something else in it, such as facts or the recipe."""
     found = [name for name in _FIXED if getattr(said, name) != getattr(row, name)]
     if row.manifest_sha256 is None or found != ["manifest_sha256"]:
-        return [name for name in found if name != "manifest_sha256"]
+        others = (name for name in found if name != "manifest_sha256")
+        return [_told(name, getattr(row, name), getattr(said, name)) for name in others]
     return ["its SHA-256, so facts, proof, recipe or another part that the row does not repeat"]
 
 

@@ -71,9 +71,10 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, contro
             hint="if there is another copy, put it back and run `amanat reconcile`; a manifest alone is of no use",
         )
     manifest = ports.store.read_manifest(snapshot.path)
-    if manifest.snapshot.sha256 != snapshot.sha256:
+    if (told := manifest.snapshot.sha256) != snapshot.sha256:
         raise IntegrityError(
-            f"the manifest of {artefact.name} and the register disagree on its SHA-256",
+            f"the manifest of {artefact.name} and the register disagree on its SHA-256: "
+            f"{told[:16]}… and {snapshot.sha256[:16]}…",
             hint="one of them was edited; compare with another copy",
         )
     if snapshot.manifest_sha256 not in (None, manifest.snapshot.manifest_sha256):

@@ -40,7 +40,7 @@ def _decode(file: Path, content: bytes) -> Manifest:
         data = json.loads(content)
     except (ValueError, RecursionError) as exc:
         raise _unreadable(file, exc) from exc
-    manifest = manifests.decode(data, file.parent.name)
+    manifest = manifests.decode(data, f"{file.parent.name}/{file.name}")
     expected = f"{manifest.snapshot.path.rsplit('/', 1)[-1]}{MANIFEST_SUFFIX}"
     if file.name != expected:
         raise IntegrityError(f"manifest {file} names another artefact", hint=f"its own name was {expected}")

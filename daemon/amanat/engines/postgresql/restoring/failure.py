@@ -7,7 +7,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from amanat.domain.errors import AmanatError, IntegrityError, SourceError, ToolError
+from amanat.domain.errors import AmanatError, IntegrityError, ProofError, SourceError, ToolError
 from amanat.engines.postgresql.connection import Target
 from amanat.engines.postgresql.restoring.passes import Pass
 from amanat.engines.postgresql.symptoms import Symptom, recognise
@@ -23,6 +23,11 @@ _LEADS_OUT = re.compile(r"ERROR: .*(does not exist|violates foreign key constrai
 _DAMAGED = re.compile(
     "could not (read from input|uncompress|decompress|find block)|magic string|unrecognized data block"
     "|unexpected (block ID|section code)|corrupt|too short|does not appear to be a valid archive"
+)
+# The archive's own rows and constraints do not go together: no server takes it whole.
+_CONTRADICTS = re.compile(
+    "ERROR: +(insert or update on table|new row for relation|(null|duplicate key|conflicting key) value "
+    "|could not create (unique index|exclusion constraint)|check constraint .* is violated)"
 )
 _SYMPTOMS = (
     Symptom(
@@ -101,6 +106,8 @@ def _failure(finished: Finished, complaints: list[Complaint], target: Target) ->
         return ToolError(what, hint="install a client as new as the pg_dump that made the archive")
     if "ERROR:" not in said and _DAMAGED.search(said):
         return IntegrityError(what, hint="restore another snapshot; `amanat verify` tells which are whole")
+    if _CONTRADICTS.search(said):
+        return ProofError(what, hint="rows were lost or changed, or were never right: restore another snapshot")
     if symptom := next((one for one in _SYMPTOMS if one.fits(said, None)), None) or recognise(said):
         return SourceError(what, hint=symptom.hint, transient=symptom.transient)
     return SourceError(what, hint="see the server's log; what was restored so far is worth nothing")

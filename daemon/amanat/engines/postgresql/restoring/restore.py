@@ -54,8 +54,9 @@ def restore(
 
     ``facts``: what was noted when the archive was made. ``owners`` False: everything belongs to the connecting
     role and nothing is granted, for servers that do not have the roles. Errors: RefusedError if there is a table
-    in the database, SourceError (``transient``), ToolError, IntegrityError if the archive is damaged, StoreError,
-    TimeoutExceededError, InterruptedRunError. After an error nothing that was started still runs.
+    in the database, SourceError (``transient``), ToolError, IntegrityError if the archive is damaged, ProofError
+    if its rows break its own constraints, StoreError, TimeoutExceededError, InterruptedRunError. After an error
+    nothing that was started still runs.
     """
     entries = _entries(archive, control)
     items = order.items(entries, facts, archive.stat().st_size)
