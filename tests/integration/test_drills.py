@@ -48,7 +48,8 @@ def test_a_snapshot_that_does_not_restore_does_not_count(workshop, monkeypatch):
     finding(monkeypatch, differences=(difference("index"),))
     with pytest.raises(ProofError, match="index thing: expected one, found another"):
         workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))
-    assert workshop.files() == []
+    (kept,) = workshop.app.ports.register.snapshots()
+    assert (kept.proof, kept.proven) == (ProofLevel.READABLE, False)
 
 
 @pytest.mark.parametrize("hindrance", [RefusedError("no", hint="x"), DriftError("other", hint="x")])

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from amanat.domain import naming
-from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunError, ProofError, StoreError
+from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunError, StoreError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Companion, Manifest
 from amanat.domain.model import Entry, EntryKind, ProofLevel, Snapshot
@@ -68,7 +68,7 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Co
 
 
 def _rehearsed(request: Request, taken: Taken, control: Control) -> tuple[ProofLevel, AmanatError | None]:
-    """Decision 0013: what hindered a drill is not the snapshot's fault, and costs its proof alone."""
+    """Decision 0013: what does not restore, or could not be, is kept for diagnosis, and counts for nothing."""
     wanted = request.policy.proof
     if not wanted.reaches(ProofLevel.RESTORED):
         return wanted, None
@@ -76,7 +76,7 @@ def _rehearsed(request: Request, taken: Taken, control: Control) -> tuple[ProofL
         return ProofLevel.READABLE, None
     try:
         taken.rehearse(taken.artefact.path, taken.artefact.facts)
-    except (InterruptedRunError, IntegrityError, ProofError):
+    except (InterruptedRunError, IntegrityError):
         raise
     except AmanatError as exc:
         control.check()  # it may be the whole run whose time is over
