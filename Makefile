@@ -18,7 +18,7 @@ BENCH_PACKAGES := sqlite3 util-linux libssl3 libzstd1 liblz4-1 libgssapi-krb5-2 
 PEERS_LOCK := requirements.peers.lock
 PEERS := .cache/bench/peers
 
-.PHONY: run test check unit fuzz roundtrip bench bench-quick bench-peers bench-document lock wheel schema reference clean
+.PHONY: run test check unit fuzz roundtrip regression bench bench-quick bench-peers bench-document lock wheel schema reference clean
 
 run: $(ACTIVE)
 	$(BIN)/amanat demo
@@ -47,6 +47,10 @@ fuzz: $(ACTIVE)
 
 roundtrip: $(ACTIVE)
 	AMANAT_ROUNDTRIP_CASES=$(CASES) nice $(BIN)/python -m pytest -q tests/property/test_roundtrip_postgresql.py
+
+# SOURCE: trees of PostgreSQL's source; MAJOR: the server's, if not theirs
+regression: $(ACTIVE)
+	$(BIN)/python -m tests.regression $(SOURCE) $(if $(MAJOR),--major $(MAJOR))
 
 # documentation/performance.md
 bench bench-quick: $(ACTIVE)

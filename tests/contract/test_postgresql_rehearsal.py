@@ -170,6 +170,23 @@ def test_a_role_that_is_no_superuser(postgres, tmp_path, place, rights):
     assert left(postgres) == []
 
 
+def test_a_subscription_is_not_restored_with_it(postgres_matrix, tmp_path, place):
+    """A database that has one cannot be dropped, and its slot is the live one's."""
+    database = postgres_matrix.database(
+        sql="""CREATE TABLE users (id int);
+        CREATE SUBSCRIPTION far CONNECTION 'host=127.0.0.1 port=1' PUBLICATION told WITH (connect = false);
+        COMMENT ON SUBSCRIPTION far IS 'from there'"""
+    )
+    try:
+        artefact = take(postgres_matrix, database, tmp_path)
+        assert rehearsed(postgres_matrix, database, artefact, place)[0] == []
+        assert left(postgres_matrix) == []
+    finally:
+        postgres_matrix.psql(
+            "ALTER SUBSCRIPTION far SET (slot_name = NONE); DROP SUBSCRIPTION far", database["dbname"]
+        )
+
+
 def test_a_stop_while_it_restores_leaves_no_database(postgres, tmp_path, place):
     database = postgres.database(sql=TABLES)
     artefact = take(postgres, database, tmp_path)

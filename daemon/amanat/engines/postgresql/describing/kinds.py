@@ -76,33 +76,35 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype IN ('b', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
 """
-# Columns differ from release to release; the version is told of apart.
+# Columns differ from release to release; the version is told of apart. A copy of one for all encodings is one for
+# the database's own after a restore.
 _COLLATIONS = """
 SELECT 'pg_collation'::regclass::oid, c.oid, 'collation', ARRAY[n.nspname]::text[], c.collname::text,
-  (to_jsonb(c) - '{oid,collname,collnamespace,collowner,collversion}'::text[])::text
+  (to_jsonb(c) - '{oid,collname,collnamespace,collowner,collversion,collencoding}'::text[])::text
 FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
+# Not those that were only named, as the commutator or negator of another, and never made.
 _OPERATORS = """
 SELECT 'pg_operator'::regclass::oid, o.oid, 'operator', ARRAY[n.nspname]::text[],
   format('%s(%s, %s)', o.oprname, nullif(o.oprleft, 0)::regtype, nullif(o.oprright, 0)::regtype),
   concat_ws(' ', o.oprcode, o.oprresult::regtype, o.oprcom::regoperator, o.oprnegate::regoperator, o.oprrest,
     o.oprjoin, o.oprcanmerge, o.oprcanhash)
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WHERE o.oprcode <> 0 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _OPERATOR_FAMILIES = """
 SELECT 'pg_opfamily'::regclass::oid, f.oid, 'operator family',
   ARRAY[n.nspname]::text[], format('%s using %s', f.opfname, m.amname),
+  concat_ws('; ',
   (SELECT string_agg(concat_ws(' ', amopstrategy, amopopr::regoperator, amoppurpose,
                                (SELECT opfname FROM pg_opfamily WHERE oid = amopsortfamily)), ', '
                      ORDER BY amopstrategy, amopopr::regoperator::text)
-   FROM pg_amop WHERE amopfamily = f.oid)
-  || '; ' ||
+   FROM pg_amop WHERE amopfamily = f.oid),
   (SELECT string_agg(concat_ws(' ', amprocnum, amproc::regprocedure, amproclefttype::regtype,
                                amprocrighttype::regtype), ', '
                      ORDER BY amprocnum, amproc::regprocedure::text, amproclefttype::regtype::text)
-   FROM pg_amproc WHERE amprocfamily = f.oid)
+   FROM pg_amproc WHERE amprocfamily = f.oid))
 FROM pg_opfamily f JOIN pg_namespace n ON n.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """

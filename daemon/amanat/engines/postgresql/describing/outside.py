@@ -1,4 +1,4 @@
-"""Questions about what lies in no schema: casts, languages, publications, foreign servers, comments, rights.
+"""Questions about what lies in no schema: casts, languages, publications, foreign servers, comments.
 
 They answer as those of ``tables`` do. From 16384 on, OIDs are of what somebody made (``FirstNormalObjectId``).
 """
@@ -73,47 +73,21 @@ _USER_MAPPINGS = """
 SELECT 'pg_user_mapping'::regclass::oid, umid, 'user mapping',
   ARRAY[srvname]::text[], usename::text, '' FROM pg_user_mappings
 """
+# The comment of public is dumped since 15, subscriptions and theirs are not restored.
 _COMMENTS = """
 SELECT d.classoid, d.objoid, 'comment', '{}'::text[], format('on %s %s', i.type, i.identity),
   d.description
 FROM pg_description d, LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
-WHERE d.objoid >= 16384 AND i.identity IS NOT NULL AND i.schema IS DISTINCT FROM 'pg_toast'
+WHERE (d.objoid >= 16384
+       OR d.objoid = to_regnamespace('public') AND i.type = 'schema' AND d.description <> 'standard public schema'
+          AND current_setting('server_version_num')::int >= 150000)
+  AND i.identity IS NOT NULL AND i.schema IS DISTINCT FROM 'pg_toast' AND i.type <> 'subscription'
 """
 _LABELS = """
 SELECT d.classoid, d.objoid, 'security label', '{}'::text[],
   format('of %s on %s %s', d.provider, i.type, i.identity), d.label
 FROM pg_seclabel d, LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
 WHERE d.objoid >= 16384 AND i.identity IS NOT NULL
-"""
-_RELATION_ACCESS = """
-SELECT 'pg_class'::regclass::oid, c.oid, 'access', ARRAY[n.nspname]::text[], c.relname::text,
-  concat_ws('; ', pg_get_userbyid(c.relowner),
-    (SELECT string_agg(acl::text, ' ' ORDER BY acl::text) FROM unnest(c.relacl) acl),
-    (SELECT string_agg(format('%%I %%s', a.attname, acl), ' ' ORDER BY a.attnum, acl::text)
-     FROM pg_attribute a, unnest(a.attacl) acl WHERE a.attrelid = c.oid AND NOT a.attisdropped))
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = ANY(%s::oid[])
-"""
-_SCHEMA_ACCESS = """
-SELECT 'pg_namespace'::regclass::oid, n.oid, 'access', '{}'::text[], n.nspname::text,
-  concat_ws('; ', pg_get_userbyid(n.nspowner),
-    (SELECT string_agg(acl::text, ' ' ORDER BY acl::text) FROM unnest(n.nspacl) acl))
-FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
-"""
-_FUNCTION_ACCESS = """
-SELECT 'pg_proc'::regclass::oid, p.oid, 'access', ARRAY[n.nspname]::text[],
-  format('%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
-  concat_ws('; ', pg_get_userbyid(p.proowner),
-    (SELECT string_agg(acl::text, ' ' ORDER BY acl::text) FROM unnest(p.proacl) acl))
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-"""
-_DEFAULT_ACCESS = """
-SELECT 'pg_default_acl'::regclass::oid, d.oid, 'access', '{}'::text[],
-  concat_ws(' ', 'by default of', pg_get_userbyid(d.defaclrole), nullif(d.defaclnamespace, 0)::regnamespace,
-    d.defaclobjtype),
-  (SELECT string_agg(acl::text, ' ' ORDER BY acl::text) FROM unnest(d.defaclacl) acl)
-FROM pg_default_acl d
 """
 OUTSIDE = (
     ("pg_cast", _CASTS),
@@ -125,15 +99,10 @@ OUTSIDE = (
     ("pg_foreign_data_wrapper", _WRAPPERS),
     ("pg_foreign_server", _SERVERS),
     ("pg_foreign_server", _USER_MAPPINGS),
-    ("pg_namespace", _SCHEMA_ACCESS),
-    ("pg_proc", _FUNCTION_ACCESS),
-    ("pg_default_acl", _DEFAULT_ACCESS),
 )
 PUBLISHED = (
     ("pg_publication_rel", _PUBLISHED_PARTS),
     ("pg_publication_namespace", _PUBLISHED_SCHEMAS),
 )
 PUBLISHED_UNTIL_14 = (("pg_publication_rel", _PUBLISHED_TABLES),)
-RELATION_ACCESS = _RELATION_ACCESS
-"""Gets the OIDs of relations."""
 REMARKS = (_COMMENTS, _LABELS)

@@ -7,7 +7,7 @@ from psycopg import sql
 from amanat.domain.description import DatabaseObject, Description
 from amanat.domain.scope import Table
 from amanat.engines.postgresql.connection import Row, Session
-from amanat.engines.postgresql.describing import kinds, outside, sequences, tables
+from amanat.engines.postgresql.describing import kinds, outside, rights, sequences, tables
 from amanat.engines.postgresql.describing.part import WHOLE, Part
 from amanat.engines.postgresql.describing.reprinting import settled
 
@@ -63,12 +63,14 @@ def describe(asked: Session, part: Part = WHOLE) -> Description:
 
 
 def _answers(asked: Session, relations: Sequence[int], part: Part) -> Iterator[Row]:
-    for question in (*tables.OF_RELATIONS, outside.RELATION_ACCESS):
+    for question in (*tables.OF_RELATIONS, rights.OF_RELATIONS):
         yield from asked.ask(_own(question), [relations])
     published = outside.PUBLISHED if asked.server_major >= _PUBLISHES_PARTS else outside.PUBLISHED_UNTIL_14
-    elsewhere = _worth_asking(asked, (*kinds.IN_SCHEMAS, *outside.OUTSIDE, *published))
+    elsewhere = _worth_asking(asked, (*kinds.IN_SCHEMAS, *outside.OUTSIDE, *rights.OF_THE_REST, *published))
     for question in (*(elsewhere if part.is_database else (kinds.SCHEMAS,)), *outside.REMARKS):
         yield from asked.ask(_own(question))
+    for question in rights.OF_WHAT_WAS_BROUGHT if part.is_database else ():
+        yield from asked.ask(question)
 
 
 def _worth_asking(asked: Session, questions: Sequence[tuple[str, str]]) -> list[str]:

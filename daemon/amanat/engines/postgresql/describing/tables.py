@@ -5,6 +5,16 @@ to, its name and its definition. What a restore does not bring back the same is 
 gaps, OIDs, names that PostgreSQL gives by itself, invalid indexes (pg_dump skips them).
 """
 
+# Of tables and views alike.
+_STORED = """'access method ' || (SELECT amname FROM pg_am WHERE oid = c.relam AND amname <> 'heap'),
+    'with ' || array_to_string(c.reloptions, ', '),
+    'toast with ' || (SELECT array_to_string(t.reloptions, ', ') FROM pg_class t WHERE t.oid = c.reltoastrelid),
+    CASE WHEN c.relkind <> 'v' THEN
+      CASE c.relreplident WHEN 'n' THEN 'replica identity nothing' WHEN 'f' THEN 'replica identity full' END END,
+    (SELECT string_agg(concat_ws(' ', CASE WHEN indisreplident THEN 'replica identity' END,
+                                 CASE WHEN indisclustered THEN 'clustered on' END, indexrelid::regclass),
+                       '; ' ORDER BY indexrelid::regclass::text)
+     FROM pg_index WHERE indrelid = c.oid AND (indisreplident OR indisclustered))"""
 _TABLES = """
 SELECT 'pg_class'::regclass::oid, c.oid, CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END,
   ARRAY[n.nspname]::text[], c.relname::text,
@@ -14,22 +24,14 @@ SELECT 'pg_class'::regclass::oid, c.oid, CASE c.relkind WHEN 'f' THEN 'foreign t
     'partitioned by ' || pg_get_partkeydef(c.oid),
     CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END || above.names,
     pg_get_expr(c.relpartbound, c.oid),
-    'access method ' || (SELECT amname FROM pg_am WHERE oid = c.relam AND amname <> 'heap'),
-    'with ' || array_to_string(c.reloptions, ', '),
-    'toast with ' || (SELECT array_to_string(t.reloptions, ', ') FROM pg_class t WHERE t.oid = c.reltoastrelid),
+    {stored},
     CASE WHEN c.relrowsecurity THEN 'row security' END,
     CASE WHEN c.relforcerowsecurity THEN 'row security forced' END,
-    CASE c.relreplident WHEN 'n' THEN 'replica identity nothing' WHEN 'f' THEN 'replica identity full' END,
-    marked.texts,
     (SELECT 'server ' || s.srvname || ' ' || coalesce(array_to_string(f.ftoptions, ', '), '')
      FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
 LATERAL (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno) AS names
-         FROM pg_inherits WHERE inhrelid = c.oid) above,
-LATERAL (SELECT string_agg(concat_ws(' ', CASE WHEN indisreplident THEN 'replica identity' END,
-                                     CASE WHEN indisclustered THEN 'clustered on' END, indexrelid::regclass),
-                           '; ' ORDER BY indexrelid::regclass::text) AS texts
-         FROM pg_index WHERE indrelid = c.oid AND (indisreplident OR indisclustered)) marked
+         FROM pg_inherits WHERE inhrelid = c.oid) above
 WHERE c.relkind IN ('r', 'p', 'f') AND c.oid = ANY(%s::oid[])
 """
 # Inherited columns stand first after a restore, wherever they stood before: heirs have no places of columns.
@@ -43,6 +45,8 @@ SELECT 'pg_class'::regclass::oid, a.attrelid, 'column', ARRAY[n.nspname, c.relna
     format_type(a.atttypid, a.atttypmod),
     'collate ' || nullif(a.attcollation, t.typcollation)::regcollation,
     CASE WHEN a.attnotnull THEN 'not null' END,
+    CASE WHEN o.connoinherit THEN 'no inherit' END,
+    CASE WHEN NOT o.convalidated THEN 'not valid' END,
     CASE a.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END,
     CASE a.attgenerated WHEN '' THEN 'default' WHEN 's' THEN 'generated stored' ELSE 'generated virtual' END
       || ' ' || pg_get_expr(d.adbin, d.adrelid),
@@ -54,14 +58,16 @@ SELECT 'pg_class'::regclass::oid, a.attrelid, 'column', ARRAY[n.nspname, c.relna
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE (c.relkind IN ('r', 'p', 'f') OR c.relkind = 'v' AND a.atthasdef)
+LEFT JOIN pg_constraint o ON o.conrelid = a.attrelid AND o.contype = 'n' AND o.conkey = ARRAY[a.attnum]
+WHERE (c.relkind IN ('r', 'p', 'f', 'm') OR c.relkind = 'v' AND a.atthasdef)
   AND a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = ANY(%s::oid[])
 """
 # Foreign keys of partitions follow from that of the whole, and PostgreSQL names them.
 _CONSTRAINTS = """
 SELECT 'pg_constraint'::regclass::oid, o.oid, 'constraint', ARRAY[n.nspname, c.relname]::text[], o.conname::text,
-  pg_get_constraintdef(o.oid)
+  concat_ws('; ', pg_get_constraintdef(o.oid), 'with ' || array_to_string(x.reloptions, ', '))
 FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_class x ON x.oid = o.conindid AND o.contype <> 'f'
 WHERE o.contype IN ('c', 'p', 'u', 'x', 'f') AND (o.contype <> 'f' OR o.conparentid = 0)
   AND o.conrelid = ANY(%s::oid[])
 """
@@ -71,6 +77,8 @@ SELECT 'pg_class'::regclass::oid, i.indexrelid, 'index', ARRAY[n.nspname, c.reln
   concat_ws('; ',
     regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .*? USING ', '\\1'),
     CASE WHEN NOT i.indisvalid THEN 'invalid' END,
+    (SELECT string_agg(concat_ws(' ', 'statistics', a.attnum, a.attstattarget), ', ' ORDER BY a.attnum)
+     FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0),
     (SELECT 'partition of ' || inhparent::regclass FROM pg_inherits WHERE inhrelid = i.indexrelid))
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -129,17 +137,17 @@ WHERE c.oid = ANY(given.oids)
 _VIEWS = """
 SELECT 'pg_class'::regclass::oid, c.oid, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END,
   ARRAY[n.nspname]::text[], c.relname::text,
-  concat_ws('; ', 'with ' || array_to_string(c.reloptions, ', '),
+  concat_ws('; ', {stored},
     CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'without data' END, pg_get_viewdef(c.oid))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('v', 'm') AND c.oid = ANY(%s::oid[])
 """
 OF_RELATIONS = (
-    _TABLES,
+    _TABLES.format(stored=_STORED),
     _COLUMNS,
     _INDEXES,
     _SEQUENCES,
-    _VIEWS,
+    _VIEWS.format(stored=_STORED),
     _CONSTRAINTS,
     _TRIGGERS,
     _RULES,

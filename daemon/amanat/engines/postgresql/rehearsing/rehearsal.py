@@ -64,7 +64,16 @@ class PostgresqlRehearser:
         try:
             began = clock.monotonic()
             own = self._target(place, dbname=name)
-            restored = restore(client, artefact, own, facts=facts, jobs=jobs, control=control, owners=is_superuser)
+            restored = restore(
+                client,
+                artefact,
+                own,
+                facts=facts,
+                jobs=jobs,
+                control=control,
+                owners=is_superuser,
+                subscriptions=False,  # a database that has one cannot be dropped
+            )
             seconds = clock.monotonic() - began
             found = _found(own, client, artefact, facts, control)
             comparison = compare(content_of(facts), found, roles=is_superuser)

@@ -49,21 +49,27 @@ def restore(
     jobs: int,
     control: Control,
     owners: bool = True,
+    subscriptions: bool = True,
 ) -> Restored:
     """Fill ``target``, a database that the caller made, and drops if this fails.
 
     ``facts``: what was noted when the archive was made. ``owners`` False: everything belongs to the connecting
-    role and nothing is granted, for servers that do not have the roles. Errors: RefusedError if there is a table
-    in the database, SourceError (``transient``), ToolError, IntegrityError if the archive is damaged, ProofError
-    if its rows break its own constraints, StoreError, TimeoutExceededError, InterruptedRunError. After an error
-    nothing that was started still runs.
+    role and nothing is granted, for servers that do not have the roles. ``subscriptions`` False: none is made, so
+    that the database can be dropped again. Errors: RefusedError if there is a table in the database, SourceError
+    (``transient``), ToolError, IntegrityError if the archive is damaged, ProofError if its rows break its own
+    constraints, StoreError, TimeoutExceededError, InterruptedRunError. After an error nothing that was started
+    still runs.
     """
     entries = _entries(archive, control)
     items = order.items(entries, facts, archive.stat().st_size)
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
         access = sessions.access(sessions.chosen(asked, jobs), target)
-    with _options(entries, jobs, owners=owners) as options, Watch(items, facts, jobs, target, control) as watch:
+    plain = [
+        *([] if owners else ["--no-owner", "--no-acl"]),
+        *([] if subscriptions else ["--no-subscriptions"]),
+    ]
+    with _options(entries, jobs, plain) as options, Watch(items, facts, jobs, target, control) as watch:
         command = _Command(
             argv=(
                 client.tool("pg_restore"),
@@ -112,9 +118,8 @@ def _prepare(asked: Session, target: Target, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _options(entries: Sequence[Entry], jobs: int, *, owners: bool) -> Iterator[list[str]]:
+def _options(entries: Sequence[Entry], jobs: int, plain: Sequence[str]) -> Iterator[list[str]]:
     """Jobs mind what depends on what; without them the archive's own order does."""
-    plain = [] if owners else ["--no-owner", "--no-acl"]
     if jobs == 1 or not entries:
         yield [*plain, f"--jobs={jobs}"]
         return
