@@ -17,7 +17,16 @@ import pytest
 from amanat.domain.doctor import Check, Level, Name
 from amanat.domain.errors import ConfigurationError, InterruptedRunError, RegisterError
 from amanat.domain.model import ProofLevel
-from amanat.domain.policy import Configuration, Database, KeepRules, PostgresqlSource, Schedule, Secret
+from amanat.domain.policy import (
+    Configuration,
+    Database,
+    Drills,
+    KeepRules,
+    PostgresqlSource,
+    Rereading,
+    Schedule,
+    Secret,
+)
 from amanat.host.control import RunControl
 from amanat.host.examining import ThisHost
 from amanat.services import checks, doctor
@@ -26,6 +35,8 @@ from tests.support.cli import free_port
 from tests.support.workshop import T0, Workshop, workshop
 
 __all__ = ["workshop"]
+
+OF_ROUNDS = {Name.LAST_DRILL, Name.DRILL_LIMITS, Name.LAST_REREADING}
 
 
 @pytest.fixture
@@ -70,8 +81,34 @@ def test_nothing_is_wrong_and_every_check_is_told(taken):
     found = examined(taken)
     assert unwell(found) == {}
     assert doctor.worst(found) is Level.OK
-    assert {check.name for check in found} == set(Name) - {Name.SCHEDULER}  # which only the daemon knows
+    assert {check.name for check in found} == set(Name) - {
+        Name.SCHEDULER
+    } - OF_ROUNDS  # the daemon knows the first
     assert {check.subject for check in found} == {"host", "app", "app/nightly", "policy nightly"}
+
+
+def test_drills_and_re_reading_are_looked_at_where_there_are_any(taken):
+    nightly = replace(taken.policy.schedule, cron="15 4 * * *")
+    rounds = {
+        "drills": Drills(schedule=nightly),
+        "rereading": Rereading(schedule=replace(nightly, cron="15 5 * * *")),
+    }
+    taken.configure(replace(taken.policy, **rounds))
+    found = [check for check in examined(taken) if check.name in OF_ROUNDS]
+    assert {check.subject for check in found} == {"app/nightly"}
+    assert {check.name for check in found} == OF_ROUNDS
+    assert unwell(found).keys() == {Name.LAST_DRILL, Name.LAST_REREADING}
+    taken.app.drill(taken.taken, by="x", wait=0)
+    taken.app.verify(taken.taken, level=ProofLevel.STORED, by="x", wait=0)
+    assert unwell(examined(taken)) == {}
+    taken.now = T0 + timedelta(days=3)
+    assert {Name.LAST_DRILL, Name.LAST_REREADING} <= unwell(examined(taken)).keys()
+
+
+def test_drills_that_can_never_begin(taken):
+    limited = Drills(schedule=replace(taken.policy.schedule, cron="15 4 * * *"), max_bytes=1)
+    taken.configure(replace(taken.policy, drills=limited))
+    assert "max_size" in unwell(examined(taken))[Name.DRILL_LIMITS].found
 
 
 def test_it_leaves_nothing_behind(taken):

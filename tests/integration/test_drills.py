@@ -1,6 +1,8 @@
 """The proof ``restored`` as a service: in a snapshot, by verify, by a drill; and what a failure means."""
 
+import contextlib
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -104,6 +106,21 @@ def test_a_question_that_does_more_or_gets_no_answer_fails_the_proof(workshop, s
     check = SqlCheck(sql=sql, expect=parse_expectation("1"), timeout=timedelta(seconds=0.2))
     with pytest.raises(ProofError, match=f"expected = 1, found .*({found})"):
         workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED, checks=(check,)))
+
+
+def test_waiting_for_another_run_is_no_part_of_a_drill(workshop):
+    taken, ports = workshop.take(), workshop.app.ports
+    held = contextlib.ExitStack()
+    held.enter_context(ports.locks.database("app", ports.controls(timeout=None, label={}), wait=0))
+
+    def go_on():
+        workshop.now += timedelta(hours=1)
+        held.close()
+
+    threading.Timer(0.3, go_on).start()
+    workshop.app.drill(taken, by="aysel", wait=10)
+    (run,) = ports.register.recent_runs(1)
+    assert run.started_at == workshop.now
 
 
 def test_a_drill_raises_the_proof_and_is_a_run_of_its_own(workshop):

@@ -7,8 +7,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from amanat.domain.errors import IntegrityError, SourceError
-from amanat.domain.model import Outcome, Stage
+from amanat.domain.model import Outcome, ProofLevel, Stage
+from amanat.domain.policy import Drills, Schedule
 from amanat.observability.metrics import NAMES, DaemonState, RegisterCollector, render
+from amanat.services.status import status
 from tests.support.workshop import T0, workshop
 
 __all__ = ["workshop"]
@@ -88,6 +90,54 @@ def test_a_drill_that_failed_measures_no_time_to_recover(workshop, page):
     found = page()
     assert not any(name == "amanat_drill_duration_seconds" for name, *_ in found)
     assert value(found, "runs_total", stage="drill", outcome="failed") == 1
+
+
+def test_a_drill_that_failed_leaves_what_the_last_good_one_measured(workshop, page):
+    taken = workshop.take()
+    workshop.app.drill(taken, by="aysel", wait=0)
+    before = value(page(), "drill_duration_seconds")
+    workshop.app.ports.store.path(taken.path).write_bytes(b"x")
+    with pytest.raises(IntegrityError):
+        workshop.app.drill(taken, by="aysel", wait=0)
+    assert value(page(), "drill_duration_seconds") == before
+
+
+def test_what_a_policy_schedules_reads_zero_until_it_has_succeeded_and_nothing_else_does(workshop, page):
+    weekly = Schedule(cron="0 4 * * sun", timezone="UTC")
+    workshop.configure(replace(workshop.policy, drills=Drills(schedule=weekly)))
+    found = page()
+    assert value(found, "run_last_success_timestamp_seconds", stage="drill") == 0
+    assert value(found, "policy_interval_seconds", stage="drill") == 7 * 86400
+    assert ("amanat_run_last_success_timestamp_seconds", *sorted({**PAIR, "stage": "verify"}.items())) not in found
+    workshop.app.drill(workshop.take(), by="aysel", wait=0)
+    found = page()
+    assert value(found, "run_last_success_timestamp_seconds", stage="drill") == T0.timestamp()
+    assert value(found, "run_last_completion_timestamp_seconds", stage="drill") == T0.timestamp()
+
+
+def test_the_time_to_recover_is_told_once_it_was_measured(workshop, page):
+    key = ("amanat_recovery_estimate_seconds", ("database", "app"))
+    taken = workshop.take()
+    assert key not in page()
+    workshop.app.drill(taken, by="aysel", wait=0)
+    found = page()
+    assert found[key] == pytest.approx(value(found, "drill_duration_seconds"))
+    assert found[key] > 0
+
+
+def test_every_proof_by_restoring_measures_and_comparing_is_no_part_of_it(workshop):
+    policy = replace(workshop.policy, proof=ProofLevel.RESTORED)
+    workshop.configure(policy)
+    taken = workshop.take(policy=policy)
+    workshop.app.verify(taken, level=ProofLevel.RESTORED, by="aysel", wait=0)
+    workshop.app.verify(taken, level=ProofLevel.READABLE, by="aysel", wait=0)
+    measured = [
+        run.restore_seconds for run in workshop.app.ports.register.recent_runs(9) if run.stage is not Stage.PRUNE
+    ]
+    assert measured[0] is None and len([seconds for seconds in measured if seconds]) == 2
+    (found,) = status(workshop.app.ports, workshop.app.configuration)["recovery"].items()
+    assert (found[0], found[1]["basis"]) == ("app", "measured")
+    assert found[1]["explanation"].startswith("measured in 2 restores of ")
 
 
 def test_a_policy_that_is_gone_leaves_no_timestamp_to_alert_on(workshop, page):

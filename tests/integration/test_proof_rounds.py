@@ -8,6 +8,7 @@ import pytest
 from amanat.domain.errors import IntegrityError
 from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Drills, KeepRules, Rereading, Schedule
+from amanat.services import due
 from tests.support.workshop import T0, workshop
 
 __all__ = ["workshop"]
@@ -62,11 +63,16 @@ def test_the_rows_of_sqlite_are_hashed_for_the_drills_to_come(workshop):
     assert workshop.app.ports.store.read_manifest(taken.path).facts.rows
 
 
-def test_without_a_snapshot_there_is_a_row_that_says_so(workshop):
-    _, jobs = with_rounds(workshop, drills=Drills(schedule=SUNDAYS))
+def test_without_a_snapshot_there_is_a_row_that_says_so_and_the_slot_stays_open(workshop):
+    policy, jobs = with_rounds(workshop, drills=Drills(schedule=SUNDAYS))
     wake(workshop, jobs[Stage.DRILL])
     (run,) = runs(workshop, Stage.DRILL)
     assert (run.outcome, run.code) == (Outcome.SKIPPED, "no-snapshot")
+    workshop.take(policy=policy)
+    assert due.waiting_for(workshop.app.ports, jobs[Stage.SNAPSHOT]) == [jobs[Stage.DRILL]]
+    wake(workshop, jobs[Stage.DRILL], SUNDAY + timedelta(hours=1))
+    assert runs(workshop, Stage.DRILL)[-1].outcome is Outcome.SUCCEEDED
+    assert due.waiting_for(workshop.app.ports, jobs[Stage.SNAPSHOT]) == []
 
 
 def test_what_the_policy_forbids_is_skipped_with_its_reason(workshop):

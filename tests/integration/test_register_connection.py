@@ -39,7 +39,7 @@ def test_readers_do_not_wait_for_a_writer_that_waits(tmp_path, database):
     def write():
         waiting.set()
         with database.transaction() as connection:
-            connection.execute("INSERT INTO slots (policy, database, missed) VALUES ('p', 'd', 0)")
+            connection.execute("INSERT INTO slots (stage, policy, database, missed) VALUES ('snapshot', 'p', 'd', 0)")
         wrote.set()
 
     with written(tmp_path):
@@ -55,7 +55,7 @@ def test_readers_do_not_wait_for_a_writer_that_waits(tmp_path, database):
 
 def test_what_was_written_is_read_at_once_and_readers_cannot_write(database):
     with database.transaction() as connection:
-        connection.execute("INSERT INTO slots (policy, database, missed) VALUES ('p', 'd', 0)")
+        connection.execute("INSERT INTO slots (stage, policy, database, missed) VALUES ('snapshot', 'p', 'd', 0)")
     assert len(database.query("SELECT * FROM slots")) == 1
     with pytest.raises(RegisterError, match="readonly"):
         database.query("DELETE FROM slots")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from amanat import app
+from amanat import deferred
 from amanat.domain.errors import InterruptedRunError, SourceError, YieldedError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Stage
@@ -40,7 +40,7 @@ def stage(workshop, *errors):
         for error in coming:
             workshop.now += timedelta(minutes=1)
             raise error
-        return app.engine_of(database)
+        return deferred.engine_of(database)
 
     def controls(*, timeout, label):
         control = Clock(stop=workshop.app.stop)

@@ -18,6 +18,7 @@ from tests.support.snapshots import snapshot
 
 T = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
 SCOPES = (Scope(), Scope(tables=("users",)))
+ENDED = (Outcome.SUCCEEDED, Outcome.FAILED)
 DATABASES, POLICIES = ("atis", "demo"), ("nightly", "manual")
 GONE = {SnapshotState.PRUNED}
 SUMMED = {SnapshotState.PRESENT, SnapshotState.DAMAGED, SnapshotState.MISSING}
@@ -164,13 +165,15 @@ def test_sums_over_runs(runs):
                 mine = [
                     run for run in ended if (run.stage, run.database, run.policy) == (stage, database, "nightly")
                 ]
-                for outcomes in ((Outcome.SUCCEEDED, Outcome.FAILED), (Outcome.SKIPPED,)):
+                for outcomes in (ENDED, (Outcome.SKIPPED,)):
                     fits = [run for run in mine if run.outcome in outcomes]
                     newest = register.newest_run(stage, "nightly", database, outcomes=outcomes)
                     assert (newest and newest.finished_at) == max((run.finished_at for run in fits), default=None)
                     assert newest is None or newest in fits
-        last = {(run.stage, run.policy, run.database): run.finished_at for run in register.last_runs()}
-        finals = [run for run in ended if run.outcome in (Outcome.SUCCEEDED, Outcome.FAILED)]
+        last = {
+            (run.stage, run.policy, run.database): run.finished_at for run in register.last_runs(outcomes=ENDED)
+        }
+        finals = [run for run in ended if run.outcome in ENDED]
         for run in finals:
             assert run.finished_at <= last[run.stage, run.policy, run.database]
         assert last.keys() == {(run.stage, run.policy, run.database) for run in finals}

@@ -146,6 +146,19 @@ def test_floors_stay_whatever_the_limit(
 
 
 @some
+@given(SNAPSHOTS, RULES)
+def test_no_proven_one_is_nearer_to_a_damaged_one_than_those_that_stay(
+    snapshots: list[Snapshot], rules: KeepRules
+) -> None:
+    proven, kept = countable(snapshots), set(decide(snapshots, rules, NOW).keep)
+    for damaged in (each for each in snapshots if each.state is SnapshotState.DAMAGED):
+        at = (damaged.taken_at, damaged.id)
+        older = [each for each in proven if (each.taken_at, each.id) < at]
+        newer = [each for each in proven if (each.taken_at, each.id) > at]
+        assert {*older[-1:], *newer[:1]} <= kept
+
+
+@some
 @given(SNAPSHOTS, UNLIMITED, counts(), ANY_ZONE)
 def test_more_rules_never_remove_more(
     snapshots: list[Snapshot], rules: KeepRules, more: dict[str, int], zone: ZoneInfo
@@ -192,7 +205,7 @@ def test_a_limit_only_takes_away_and_the_oldest_first(
 
 
 def _is_firm(reasons: tuple[str, ...]) -> bool:
-    return any(reason.startswith(("held", "newest proven", "future-dated")) for reason in reasons)
+    return any(reason.startswith(("held", "newest proven", "future-dated", "neighbour")) for reason in reasons)
 
 
 @some

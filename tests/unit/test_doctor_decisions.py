@@ -1,16 +1,16 @@
 """What the doctor decides: for each check a planted defect that it tells, with a remedy, and a state that is well."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
-from amanat.domain.doctor import Check, Level, Name, asked, check, daylight, host, keeping, timing
+from amanat.domain.doctor import Check, Level, Name, asked, check, daylight, drilling, host, keeping, timing
 from amanat.domain.doctor.host import Listening, Standing, Unit
 from amanat.domain.errors import InterruptedRunError, SourceError
-from amanat.domain.model import Outcome, Run, Stage
-from amanat.domain.policy import KeepRules, Policy, Schedule
+from amanat.domain.model import Outcome, ProofLevel, Run, SnapshotState, Stage
+from amanat.domain.policy import Drills, KeepRules, Policy, Rereading, Schedule, Window
 from tests.support.snapshots import snapshot
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -77,11 +77,56 @@ def test_no_success_ever():
 
 @pytest.mark.parametrize(("age", "level"), [(DAY, Level.OK), (3 * DAY, Level.FAIL)])
 def test_a_last_proof_that_is_too_old(age, level):
-    told(timing.last_proof(POLICY, NOW, snapshot(NOW - age)), level, "newest proven")
+    told(timing.last_proof(POLICY, NOW, snapshot(NOW - age), None), level, "newest proven")
 
 
 def test_no_proof_ever():
-    told(timing.last_proof(POLICY, NOW, None), Level.WARN, "no proven snapshot")
+    told(timing.last_proof(POLICY, NOW, None, None), Level.WARN, "no proven snapshot")
+
+
+def test_a_newest_that_waits_for_its_drill_is_named():
+    proven = snapshot(NOW - DAY)
+    waiting = snapshot(NOW, id="abc", proof=ProofLevel.READABLE, required_proof=ProofLevel.RESTORED)
+    told(
+        timing.last_proof(POLICY, NOW, proven, waiting),
+        Level.WARN,
+        "newest proven",
+        "abc is readable, but was not",
+    )
+    told(timing.last_proof(POLICY, NOW, None, waiting), Level.WARN, "no proven snapshot", "abc is readable")
+    told(timing.last_proof(POLICY, NOW, snapshot(NOW - 9 * DAY), waiting), Level.FAIL, "abc is readable")
+    assert "amanat drill" in timing.last_proof(POLICY, NOW, None, waiting).remedy
+    for other in (replace(waiting, state=SnapshotState.DAMAGED), replace(waiting, taken_at=NOW - 2 * DAY), proven):
+        told(timing.last_proof(POLICY, NOW, proven, other), Level.OK)
+
+
+@pytest.mark.parametrize("name", [Name.LAST_DRILL, Name.LAST_REREADING])
+def test_drills_and_re_readings_that_stopped(name):
+    told(timing.last_round(name, NIGHTLY, NOW, run(NOW - DAY), None), Level.OK)
+    told(timing.last_round(name, NIGHTLY, NOW, run(NOW - 3 * DAY), None), Level.WARN, "due every 1d")
+    skipped = run(NOW, Outcome.SKIPPED, reason="no drills between 08:00 and 20:00")
+    since = timing.last_round(name, NIGHTLY, NOW, run(NOW - 3 * DAY), skipped)
+    told(since, Level.WARN, "since then one was skipped: no drills between")
+    told(timing.last_round(name, NIGHTLY, NOW, None, None), Level.WARN, "has succeeded yet")
+    failed = run(NOW, Outcome.FAILED, reason="an index is missing", hint="look")
+    told(timing.last_round(name, NIGHTLY, NOW, None, failed), Level.WARN, "yet; the newest was failed: an index")
+    assert timing.last_round(name, NIGHTLY, NOW, None, failed).remedy == "look"
+
+
+def test_limits_that_let_no_drill_begin():
+    by_day = Window(begin=time(8), end=time(20), zone="UTC")
+    at_noon = Drills(schedule=Schedule(cron="0 12 * * *", timezone="UTC"), not_between=(by_day,))
+    (found,) = drilling.limits(at_noon, NOW, None)
+    told(found, Level.WARN, "0 12 * * *", "no drills between 08:00 and 20:00 (UTC)")
+    hourly = replace(at_noon, schedule=Schedule(cron="0 * * * *", timezone="UTC"))
+    (found,) = drilling.limits(hourly, NOW, None)
+    told(found, Level.OK)
+
+
+@pytest.mark.parametrize(("size", "level"), [(None, Level.OK), (2048, Level.OK), (2049, Level.WARN)])
+def test_a_database_that_has_outgrown_its_drills(size, level):
+    (found,) = drilling.limits(Drills(schedule=NIGHTLY, max_bytes=2048), NOW, size)
+    told(found, level, *(["2.0 KiB", "max_size"] if size == 2049 else []))
 
 
 def test_a_last_prune_that_is_too_old_or_refused():
@@ -100,6 +145,12 @@ def test_policies_that_are_due_at_the_same_minute():
     told(found, Level.OK)
     (found,) = timing.overlaps([POLICY, replace(POLICY, name="by hand", schedule=None)], NOW)
     told(found, Level.OK)
+
+
+def test_drills_and_re_reading_wait_for_snapshots_as_other_policies_do():
+    busy = replace(POLICY, drills=Drills(schedule=NIGHTLY), rereading=Rereading(schedule=WEEKLY))
+    (found,) = timing.overlaps([busy], NOW)
+    told(found, Level.WARN, "nightly and the drills of nightly are both due")
 
 
 def test_policies_that_meet_across_zones():

@@ -17,6 +17,7 @@ from amanat.register.connection import FILE_NAME
 from amanat.register.register import Register
 from tests.support.snapshots import snapshot
 
+ENDED = (Outcome.SUCCEEDED, Outcome.FAILED)
 T = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
 
 
@@ -96,7 +97,7 @@ def test_newest_run_by_outcome_and_last_seen(register):
     newest = register.newest_run(Stage.SNAPSHOT, "nightly", "atis", outcomes=(Outcome.SUCCEEDED, Outcome.FAILED))
     assert newest and newest.id == "run2"
     assert register.last_seen() == T + timedelta(hours=3, minutes=1)
-    assert [item.id for item in register.last_runs()] == ["run2"]
+    assert [item.id for item in register.last_runs(outcomes=ENDED)] == ["run2"]
 
 
 def test_last_seen_of_an_empty_register_is_nothing_and_of_an_open_run_its_start(register):
@@ -191,7 +192,7 @@ def test_a_register_of_the_first_schema_is_taken_over_with_its_sums(tmp_path):
         old.executescript(first_schema)
         old.execute("PRAGMA user_version = 1")
         for row in map(rows.run_row, runs):
-            rows.insert(old, "runs", row)
+            rows.insert(old, "runs", without(row, "restore_seconds"))
         rows.insert(old, "snapshots", without(rows.snapshot_row(kept), "manifest_sha256"))
     with closing(Register(tmp_path)) as register:
         counts = {(each.outcome, each.code): (each.count, each.last_finished) for each in register.run_counts()}
@@ -199,9 +200,9 @@ def test_a_register_of_the_first_schema_is_taken_over_with_its_sums(tmp_path):
             (Outcome.SUCCEEDED, ""): (2, runs[1].finished_at),
             (Outcome.FAILED, "source"): (1, runs[2].finished_at),
         }
-        assert register.last_runs() == [runs[2]]
+        assert register.last_runs(outcomes=ENDED) == [runs[2]]
         register.finish_run(ended(runs[3], Outcome.SUCCEEDED))
-        assert [item.id for item in register.last_runs()] == ["run4"]
+        assert [item.id for item in register.last_runs(outcomes=ENDED)] == ["run4"]
         assert register.snapshots() == [kept]
 
 
@@ -261,3 +262,22 @@ def test_two_threads_and_two_connections_lose_nothing(tmp_path):
     assert one.run_counts()[0].count == 120
     one.close()
     other.close()
+
+
+def test_the_newest_restores_of_whole_databases_by_database(register):
+    scopes = [("atis", Scope()), ("atis", Scope(tables=("users",))), ("demo", Scope())]
+    for number, (database, scope) in enumerate(scopes):
+        said = {"id": f"s{number}", "database": database, "scope": scope, "source_bytes": number + 1}
+        register.add_snapshot(snapshot(T + timedelta(days=number), **said), entry())
+    for number, (of, seconds) in enumerate([("s0", 1.5), ("s0", 2.5), ("s1", 9.0), ("s0", None)]):
+        drill = run(number, started_at=T + timedelta(hours=number), stage=Stage.DRILL)
+        register.start_run(drill)
+        register.finish_run(ended(drill, Outcome.SUCCEEDED, snapshot=of, restore_seconds=seconds))
+    atis, demo = register.histories()
+    assert (atis.database, atis.bytes) == ("atis", 2)
+    assert [(each.seconds, each.bytes) for each in atis.restores] == [(2.5, 1), (1.5, 1)]
+    assert (demo.database, demo.bytes, demo.restores) == ("demo", 3, ())
+
+
+def test_a_register_without_snapshots_has_no_histories(register):
+    assert register.histories() == []

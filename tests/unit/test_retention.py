@@ -1,5 +1,6 @@
 """Retention by example: the rules, the floors, and every reason that a verdict can give."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -160,6 +161,27 @@ def test_damaged_snapshots_stay_and_count_for_nothing() -> None:
 
     assert reasons_of(plan, damaged) == ("damaged: never deleted by retention",)
     assert reasons_of(plan, good[0])[0] == "last 1/1"
+
+
+def test_the_neighbours_of_a_damaged_one_are_kept_in_its_stead() -> None:
+    *_, newer, lost, also_lost, older, _ = nights = nightlies(9)
+    damaged = [replace(each, state=SnapshotState.DAMAGED) for each in (lost, also_lost)]
+    there = [each for each in nights if each not in (lost, also_lost)]
+
+    plan = decide([*there, *damaged], KeepRules(last=1, max_bytes=100), NOW)
+
+    reasons = tuple(f"neighbour of damaged {each.id}" for each in (lost, also_lost))
+    assert (reasons_of(plan, newer), reasons_of(plan, older)) == (reasons, reasons)
+    assert set(plan.keep) == {there[0], newer, older, *damaged}
+
+
+def test_what_counts_for_nothing_is_no_neighbour() -> None:
+    newest, damaged, unproven, older = nightlies(4)
+    damaged = replace(damaged, state=SnapshotState.DAMAGED)
+    unproven = replace(unproven, proof=ProofLevel.NONE)
+    plan = decide([newest, damaged, unproven, older], KeepRules(last=1), NOW)
+    assert not any("neighbour" in reason for reason in reasons_of(plan, unproven))
+    assert reasons_of(plan, older) == (f"neighbour of damaged {damaged.id}",)
 
 
 @pytest.mark.parametrize("state", [SnapshotState.MISSING, SnapshotState.PRUNING, SnapshotState.PRUNED])

@@ -202,6 +202,7 @@ class Run:
     ``code``: the kind of an error, or why it was skipped, refused or done another way, in one word for machines;
     ``reason`` and ``hint`` are the sentences for people. ``note``: warnings of a run that succeeded.
     ``artefact``: the store path that the run is about to commit, so that a crash leaves nothing unnamed.
+    ``restore_seconds``: of the time it took, what restoring did; None: it restored nothing.
     """
 
     id: str
@@ -221,6 +222,7 @@ class Run:
     note: str = ""
     snapshot: str | None = None
     artefact: str | None = None
+    restore_seconds: float | None = None
 
     def __post_init__(self) -> None:
         require_aware(self.started_at, self.scheduled_at, self.finished_at)

@@ -198,17 +198,21 @@ class Policy:
     checks: tuple[SqlCheck, ...] = ()
     counts: tuple[str, ...] = ()
 
-    def jobs(self, database: Database) -> "tuple[Job, ...]":
-        """What it does by itself for one of its databases."""
+    @property
+    def schedules(self) -> Mapping[Stage, Schedule]:
+        """Of what it does by itself."""
         schedules = {
             Stage.SNAPSHOT: self.schedule,
             Stage.DRILL: self.drills.schedule if self.drills else None,
             Stage.VERIFY: self.rereading.schedule if self.rereading else None,
         }
+        return {stage: schedule for stage, schedule in schedules.items() if schedule}
+
+    def jobs(self, database: Database) -> "tuple[Job, ...]":
+        """The same for one of its databases."""
         return tuple(
             Job(stage=stage, policy=self, database=database, schedule=schedule)
-            for stage, schedule in schedules.items()
-            if schedule
+            for stage, schedule in self.schedules.items()
         )
 
 

@@ -142,7 +142,7 @@ def _firm(
             firm[snapshot.id].append(standing[snapshot.id])
         if snapshot.held or snapshot.state is SnapshotState.DAMAGED or snapshot.taken_at > now:
             firm[snapshot.id].extend(_own_reasons(snapshot, now))
-    for snapshot, reason in _for_diagnosis(judged, proven, now):
+    for snapshot, reason in (*_for_diagnosis(judged, proven, now), *_neighbours(judged, counted)):
         firm[snapshot.id].append(reason)
     return firm
 
@@ -165,6 +165,16 @@ def _for_diagnosis(
             yield snapshot, "unproven, one of the newest three, kept for diagnosis"
         if now - snapshot.taken_at < _DIAGNOSIS_AGE:
             yield snapshot, "unproven, under a day old, kept for diagnosis"
+
+
+def _neighbours(judged: Sequence[Snapshot], counted: Sequence[Snapshot]) -> Iterable[tuple[Snapshot, str]]:
+    """In the stead of a damaged one: the proven ones next to it, which are nearest to what it held."""
+    for damaged in (each for each in judged if each.state is SnapshotState.DAMAGED):
+        older = next((each for each in counted if _age(each) < _age(damaged)), None)
+        newer = next((each for each in reversed(counted) if _age(each) > _age(damaged)), None)
+        for snapshot in (newer, older):
+            if snapshot:
+                yield snapshot, f"neighbour of damaged {damaged.id}"
 
 
 def _kept_by_rules(

@@ -18,6 +18,7 @@ from amanat import __version__
 from amanat.domain.errors import AmanatError
 from amanat.domain.model import FALLBACK, Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Schedule
+from amanat.domain.recovery import recoveries
 from amanat.domain.retention_guards import RefusalReason
 from amanat.domain.schedule import interval, jittered, next_instants
 from amanat.ports import Ports
@@ -35,7 +36,14 @@ FAMILIES = {
     ),
     "run_duration_seconds": ("How long the last run that succeeded or failed took.", _STAGED),
     "runs_total": ("Runs by outcome.", (*_STAGED, "outcome")),
-    "drill_duration_seconds": ("How long the last drill that succeeded took: a measured time to recover.", _PAIR),
+    "drill_duration_seconds": (
+        "How long the last drill that succeeded took to restore: a measured time to recover.",
+        _PAIR,
+    ),
+    "recovery_estimate_seconds": (
+        "How long the database would take to restore, by the restores that were measured.",
+        ("database",),
+    ),
     "compression_fallbacks_total": (
         "Snapshots that pg_dump had to compress by itself, slowly.",
         _PAIR,
@@ -95,6 +103,7 @@ class RegisterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         families = _Families()
         self._runs(families)
+        self._recovery(families)
         self._policies(families)
         self._snapshots(families)
         self._host(families)
@@ -106,7 +115,7 @@ class RegisterCollector(Collector):
         counts = {(*pair, stage, outcome): 0 for pair in pairs for stage in Stage for outcome in Outcome}
         refused = {(*pair, reason): 0 for pair in pairs for reason in RefusalReason}
         fallbacks = dict.fromkeys(pairs, 0)
-        success = {(*pair, stage): 0.0 for pair in pairs for stage in (Stage.SNAPSHOT, Stage.PRUNE)}
+        success = dict.fromkeys(self._stages(), 0.0)
         for row in self._ports.register.run_counts():
             key = (row.database, row.policy, row.stage)
             counts[*key, row.outcome] = counts.get((*key, row.outcome), 0) + row.count
@@ -124,17 +133,26 @@ class RegisterCollector(Collector):
 
     def _last_runs(self, families: "_Families", completion: dict[tuple[str, str, Stage], float]) -> None:
         durations: dict[tuple[str, str, Stage], float] = {}
-        drills: dict[tuple[str, str], float] = {}
-        for run in self._ports.register.last_runs():
+        for run in self._ports.register.last_runs(outcomes=(Outcome.SUCCEEDED, Outcome.FAILED)):
             key = (run.database, run.policy, run.stage)
-            if run.finished_at and run.stage is Stage.DRILL and run.outcome is Outcome.SUCCEEDED:
-                drills[run.database, run.policy] = (run.finished_at - run.started_at).total_seconds()
             if run.finished_at and key in completion:
                 completion[key] = run.finished_at.timestamp()
                 durations[key] = (run.finished_at - run.started_at).total_seconds()
         families.put("run_last_completion_timestamp_seconds", completion)
         families.put("run_duration_seconds", durations)
-        families.put("drill_duration_seconds", drills)
+
+    def _recovery(self, families: "_Families") -> None:
+        """Nothing where nothing was measured: no number is better than one that nobody has seen."""
+        succeeded = self._ports.register.last_runs(outcomes=(Outcome.SUCCEEDED,))
+        drills = ((run, run.restore_seconds) for run in succeeded if run.stage is Stage.DRILL)
+        measured = {(run.database, run.policy): took for run, took in drills if took is not None}
+        families.put("drill_duration_seconds", measured)
+        configured = self._configuration().databases
+        told = recoveries(self._ports.register.histories())
+        known = {
+            (name,): each.seconds for name, each in told.items() if name in configured and each.seconds is not None
+        }
+        families.put("recovery_estimate_seconds", known)
 
     def _policies(self, families: "_Families") -> None:
         now = self._ports.now()
@@ -177,6 +195,12 @@ class RegisterCollector(Collector):
         families.put("config_last_reload_success_timestamp_seconds", {(): self._state.config_loaded})
         families.put("scheduler_heartbeat_timestamp_seconds", {(): self._state.heartbeat})
         families.put("build_info", {(__version__,): 1})
+
+    def _stages(self) -> list[tuple[str, str, Stage]]:
+        """What is to succeed: snapshots and pruning of every policy, and what else it has a schedule for."""
+        always = [(*pair, stage) for pair in self._pairs() for stage in (Stage.SNAPSHOT, Stage.PRUNE)]
+        jobs = [(job.database.name, job.policy.name, job.stage) for job in self._configuration().jobs()]
+        return [*dict.fromkeys((*always, *jobs))]
 
     def _pairs(self) -> list[tuple[str, str]]:
         return [(database.name, policy.name) for policy, database in self._configuration().pairs()]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from amanat.domain.chain import Head, Row
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.recovery import History
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Register(Protocol):
         """Note what a run is about to commit."""
 
     def finish_run(self, run: Run) -> None:
-        """Write outcome, code, reason, hint, note and snapshot; a finished run is not changed again."""
+        """Write what came of it; a finished run is not changed again."""
 
     def knows_run(self, run_id: str) -> bool: ...
     def open_runs(self) -> list[Run]: ...
@@ -79,8 +80,11 @@ class Register(Protocol):
     def last_drills(self, database: str) -> dict[str, datetime]:
         """Snapshot id → when its last drill that succeeded ended."""
 
-    def last_runs(self) -> list[Run]:
-        """The newest run that succeeded or failed, of each stage, policy and database."""
+    def histories(self) -> list[History]:
+        """Of every database that ever had a snapshot, with the newest restores that were measured."""
+
+    def last_runs(self, *, outcomes: Sequence[Outcome]) -> list[Run]:
+        """The newest run that ended so, of each stage, policy and database."""
 
     def snapshot_totals(self) -> list[SnapshotTotals]: ...
     def pruned(self) -> dict[tuple[str, str], int]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from amanat.domain.chain import Head, Row
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
 from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.recovery import History
 from amanat.host import clock
 from amanat.ports.register import RunCount, SnapshotTotals
-from amanat.register import chaining, entries, rows, snapshots, totals
+from amanat.register import chaining, entries, restores, rows, snapshots, totals
 from amanat.register.connection import RegisterDatabase
 
 _LAST_RUNS = (
@@ -101,8 +102,12 @@ class Register:
         found = self._database.query(totals.DRILLS, (database,))
         return {row["snapshot"]: rows.time_of(row["at"]) for row in found}
 
-    def last_runs(self) -> list[Run]:
-        found = self._database.query(f"{_LAST_RUNS} ('succeeded', 'failed') ORDER BY runs.finished_at")
+    def histories(self) -> list[History]:
+        return restores.histories(self._database)
+
+    def last_runs(self, *, outcomes: Sequence[Outcome]) -> list[Run]:
+        marks = ", ".join("?" for _ in outcomes)
+        found = self._database.query(f"{_LAST_RUNS} ({marks}) ORDER BY runs.finished_at", tuple(outcomes))
         newest = {(row["stage"], row["policy"], row["database"]): row for row in found}
         return [rows.run_of(row) for row in newest.values()]
 
@@ -290,4 +295,4 @@ class Register:
         self._database.require_writable()
 
 
-_FINISHING = ("finished_at", "outcome", "code", "reason", "hint", "note", "snapshot")
+_FINISHING = ("finished_at", "outcome", "code", "reason", "hint", "note", "snapshot", "restore_seconds")

@@ -152,6 +152,7 @@ def run_row(run: Run) -> dict[str, object]:
         "note": run.note,
         "snapshot": run.snapshot,
         "artefact": run.artefact,
+        "restore_seconds": run.restore_seconds,
     }
 
 
@@ -174,6 +175,7 @@ def run_of(row: sqlite3.Row) -> Run:
         note=row["note"],
         snapshot=row["snapshot"],
         artefact=row["artefact"],
+        restore_seconds=row["restore_seconds"],
     )
 
 

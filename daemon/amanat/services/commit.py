@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from amanat.domain import naming
 from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunError, StoreError
@@ -38,10 +39,13 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """``problem``: why it was not proven as its policy asks; it is kept, and counts for nothing."""
+    """``problem``: why it was not proven as its policy asks; it is kept, and counts for nothing.
+    ``restore_seconds``: as in ``Run``.
+    """
 
     snapshot: Snapshot
     problem: AmanatError | None
+    restore_seconds: float | None
 
 
 def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Committed:
@@ -51,10 +55,10 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Co
     """
     size, digest = ports.store.secure(taken.artefact.path), taken.artefact.sha256
     _prove(ports, request, taken, digest, control)
-    reached, problem = _rehearsed(request, taken, control)
+    rehearsed = _rehearsed(request, taken, control)
     path = _free_path(ports, request, taken)
     companions = _companions(ports, taken.artefact, path, control)
-    snapshot = replace(_snapshot(ports, request, taken, (path, size, digest), companions), proof=reached)
+    snapshot = replace(_snapshot(ports, request, taken, (path, size, digest), companions), proof=rehearsed.level)
     control.check()
     ports.register.name_artefact(taken.run, path)
     manifest = _manifest(ports, snapshot, taken.artefact, companions)
@@ -64,24 +68,30 @@ def commit(ports: Ports, request: Request, taken: Taken, control: Control) -> Co
     entry = Entry.about(snapshot, EntryKind.SNAPSHOT, at=snapshot.taken_at, by=snapshot.by, run=taken.run)
     ports.register.add_snapshot(snapshot, entry)
     ports.emit(Event.SNAPSHOT_COMMITTED, **request.label, snapshot=snapshot.id, path=path, size_bytes=size)
-    return Committed(snapshot=snapshot, problem=problem)
+    return Committed(snapshot=snapshot, problem=rehearsed.problem, restore_seconds=rehearsed.seconds)
 
 
-def _rehearsed(request: Request, taken: Taken, control: Control) -> tuple[ProofLevel, AmanatError | None]:
+class _Rehearsed(NamedTuple):
+    level: ProofLevel
+    problem: AmanatError | None = None
+    seconds: float | None = None
+
+
+def _rehearsed(request: Request, taken: Taken, control: Control) -> _Rehearsed:
     """Decision 0013: what does not restore, or could not be, is kept for diagnosis, and counts for nothing."""
     wanted = request.policy.proof
     if not wanted.reaches(ProofLevel.RESTORED):
-        return wanted, None
+        return _Rehearsed(wanted)
     if taken.rehearse is None:
-        return ProofLevel.READABLE, None
+        return _Rehearsed(ProofLevel.READABLE)
     try:
-        taken.rehearse(taken.artefact.path, taken.artefact.facts)
+        seconds = taken.rehearse(taken.artefact.path, taken.artefact.facts)
     except (InterruptedRunError, IntegrityError):
         raise
     except AmanatError as exc:
         control.check()  # it may be the whole run whose time is over
-        return ProofLevel.READABLE, exc
-    return ProofLevel.RESTORED, None
+        return _Rehearsed(ProofLevel.READABLE, problem=exc)
+    return _Rehearsed(ProofLevel.RESTORED, seconds=seconds)
 
 
 def _prove(ports: Ports, request: Request, taken: Taken, sha256: str, control: Control) -> None:

@@ -5,11 +5,11 @@ It takes nothing and changes nothing. Each question is asked by itself, so that 
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from amanat.domain.doctor import Check, Level, Name, asked, daylight, host, keeping, timing
+from amanat.domain.doctor import Check, Level, Name, asked, daylight, drilling, host, keeping, timing
 from amanat.domain.doctor.check import about, grouped, of_database
 from amanat.domain.errors import AmanatError, InterruptedRunError
 from amanat.domain.model import Outcome, Run, Snapshot, SnapshotState, Stage
@@ -32,6 +32,11 @@ from amanat.services.runs import new_id
 HOST = "host"
 _DATABASE_TIMEOUT = timedelta(minutes=2)
 _BY = "doctor"
+_OTHER = (Outcome.FAILED, Outcome.REFUSED, Outcome.SKIPPED)
+_OF = {Stage.SNAPSHOT: "", Stage.DRILL: "drills: ", Stage.VERIFY: "re-reading: "}
+
+Newest = Callable[..., Run | None]
+"""Of a stage, with one of some outcomes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +152,7 @@ def _of_database(ports: Ports, patient: Patient, database: Database) -> list[Che
         *about(database.name, timing.overlaps(policies, ports.now())),
     ]
     for policy in policies:
-        if policy.schedule and not patient.register_error:
+        if not patient.register_error:
             found += about(f"{database.name}/{policy.name}", _history(ports, policy, database))
     return found
 
@@ -206,14 +211,29 @@ def _present(ports: Ports, database: Database) -> Iterator[Snapshot]:
 
 
 def _history(ports: Ports, policy: Policy, database: Database) -> Iterator[Check]:
-    def newest(stage: Stage, outcome: Outcome) -> Run | None:
-        return ports.register.newest_run(stage, policy.name, database.name, outcomes=(outcome,))
+    def newest(stage: Stage, *outcomes: Outcome) -> Run | None:
+        return ports.register.newest_run(stage, policy.name, database.name, outcomes=outcomes)
 
     now = ports.now()
+    last = ports.register.newest_snapshot(database=database.name, policy=policy.name)
+    if policy.schedule:
+        proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
+        yield from _of_snapshots(policy, now, newest, (proven, last))
+    if wanted := policy.drills:
+        runs = newest(Stage.DRILL, Outcome.SUCCEEDED), newest(Stage.DRILL, *_OTHER)
+        yield timing.last_round(Name.LAST_DRILL, wanted.schedule, now, *runs)
+        yield from drilling.limits(wanted, now, last.source_bytes if last else None)
+    if rereading := policy.rereading:
+        runs = newest(Stage.VERIFY, Outcome.SUCCEEDED), newest(Stage.VERIFY, *_OTHER)
+        yield timing.last_round(Name.LAST_REREADING, rereading.schedule, now, *runs)
+
+
+def _of_snapshots(
+    policy: Policy, now: datetime, newest: Newest, snapshots: tuple[Snapshot | None, Snapshot | None]
+) -> Iterator[Check]:
     succeeded, failed = newest(Stage.SNAPSHOT, Outcome.SUCCEEDED), newest(Stage.SNAPSHOT, Outcome.FAILED)
-    proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
     yield timing.last_success(policy, now, succeeded, failed)
-    yield timing.last_proof(policy, now, proven)
+    yield timing.last_proof(policy, now, *snapshots)
     pruned, refused = newest(Stage.PRUNE, Outcome.SUCCEEDED), newest(Stage.PRUNE, Outcome.REFUSED)
     yield timing.last_prune(policy, now, pruned, refused)
 
@@ -225,8 +245,9 @@ def _policies(patient: Patient) -> list[Policy]:
 
 def _of_policy(ports: Ports, policy: Policy) -> Iterator[Check]:
     yield from keeping.keep_rules(policy, ports.now())
-    if policy.schedule:
-        yield from daylight.summer_time(policy.schedule, ports.now())
+    for stage, schedule in policy.schedules.items():
+        for check in daylight.summer_time(schedule, ports.now()):
+            yield replace(check, found=f"{_OF[stage]}{check.found}")
 
 
 def _guarded(name: Name, question: Callable[[], Check]) -> Iterator[Check]:

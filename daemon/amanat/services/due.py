@@ -22,7 +22,8 @@ def run_due(ports: Ports, job: Job) -> Snapshot | None:
     """Run the slot that is due now, if any, and count the ones that are too late.
 
     The slot is accounted for once its run has ended in any way but an interruption, or by standing back: then
-    it is due again at the next wake-up, within ``catch_up``. Errors of the run are raised after that.
+    it is due again at the next wake-up, within ``catch_up``; so it is where there is no snapshot yet to prove.
+    Errors of the run are raised after that.
     """
     last = _last_slot(ports, job)
     now = due(job.schedule, ports.now(), last)
@@ -46,7 +47,20 @@ def _last_slot(ports: Ports, job: Job) -> datetime | None:
     return last
 
 
+def waiting_for(ports: Ports, job: Job) -> list[Job]:
+    """The jobs that found nothing to prove, before ``job`` took a snapshot."""
+    others = (other for other in job.policy.jobs(job.database) if other.stage is not job.stage)
+    return [other for other in others if _newest_code(ports, other) == rounds.NO_SNAPSHOT]
+
+
+def _newest_code(ports: Ports, job: Job) -> str:
+    run = ports.register.newest_run(*_key(job), outcomes=tuple(Outcome))
+    return run.code if run else ""
+
+
 def _run_slot(ports: Ports, job: Job, now: Due, slot: datetime) -> Snapshot | None:
+    if job.stage is not Stage.SNAPSHOT and rounds.has_nothing(ports, job, by=BY_SCHEDULER):
+        return None
     try:
         taken = _ACTIONS[job.stage](ports, job, slot)
     except (InterruptedRunError, YieldedError):

@@ -5,12 +5,14 @@ name hosts), no folder of this host; paths are those within the store.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from amanat.domain.errors import IntegrityError
-from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState, utc_text
+from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, utc_text
 from amanat.domain.policy import MANUAL, Configuration, Policy
+from amanat.domain.recovery import UNKNOWN, about, recoveries
 from amanat.domain.units import format_duration, format_size
 from amanat.ports import Ports
 from amanat.ports.register import SnapshotTotals
@@ -19,6 +21,7 @@ from amanat.services.page import Page, Section
 from amanat.services.report import optional_text
 
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
+_ENDED = (Outcome.SUCCEEDED, Outcome.FAILED)
 _LEAD = "Times are UTC. How the database is reached is left out; files are named as in the store."
 _LEVELS = (
     ("stored", "the bytes were read back from the disk, and are those that were written"),
@@ -44,7 +47,8 @@ def collect(ports: Ports, configuration: Configuration, database: str, *, versio
             _kept(item, [row for row in kept if row.policy == item.policy]) for item in totals if item.present
         ],
         "newest_by_proof": [_newest(level, kept) for level in ProofLevel if level is not ProofLevel.NONE],
-        "runs": [_run(run) for run in ports.register.last_runs() if run.database == database],
+        "recovery": asdict(recoveries(ports.register.histories()).get(database, UNKNOWN)),
+        "runs": [_run(run) for run in ports.register.last_runs(outcomes=_ENDED) if run.database == database],
         "holds": [_hold(row) for row in kept if row.held],
         "retention": [_retention(policy) for policy in policies or [MANUAL]],
         "chain": _chain(ports),
@@ -89,6 +93,7 @@ def _run(run: Run) -> dict[str, Any]:
         "finished_at": optional_text(run.finished_at),
         "seconds": took.total_seconds() if took is not None else None,
         "took": format_duration(took) if took is not None else None,
+        "restore_seconds": run.restore_seconds,
     }
 
 
@@ -149,6 +154,7 @@ def _sections(found: dict[str, Any]) -> Iterator[Section]:
         for row in found["runs"]
     )
     yield _table("The last run of each kind", ("stage", "policy", "outcome", "ended", "took"), runs)
+    yield _table("Time to recover", ("what", "value"), _recovery(found["recovery"]))
     holds = ([row["path"], _time(row["taken_at"]), "; ".join(row["reasons"])] for row in found["holds"])
     yield _table("Holds", ("snapshot", "taken", "reason"), holds)
     rules = ([str(row[key]) for key in _RETENTION] for row in found["retention"])
@@ -189,6 +195,12 @@ def _proven(found: dict[str, Any]) -> list[list[str]]:
         ]
         for row in found["newest_by_proof"]
     ]
+
+
+def _recovery(told: dict[str, Any]) -> list[list[str]]:
+    seconds = told["seconds"]
+    took = "not known" if seconds is None else about(seconds)
+    return [["to restore the database", took], ["how that is known", told["explanation"]]]
 
 
 def _chain_rows(chain: dict[str, Any]) -> list[list[str]]:

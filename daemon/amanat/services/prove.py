@@ -22,9 +22,9 @@ def prove(
     read_back: bool = False,
     readable: bool = False,
     rehearse: Rehearse | None = None,
-) -> None:
+) -> float | None:
     """``read_back``, ``readable``: what was done already, while the artefact was written (``ports.Artefact``).
-    ``rehearse``: how to reach the level ``restored``.
+    ``rehearse``: how to reach the level ``restored``; what it says is handed back.
 
     IntegrityError when the bytes differ, ProofError when they cannot be read as what they should be, or do not
     restore to what they were.
@@ -37,4 +37,5 @@ def prove(
     if level.reaches(ProofLevel.READABLE) and not readable:
         ports.prover_of(engine).prove_readable(artefact, facts, scope, control)
     if level.reaches(ProofLevel.RESTORED) and rehearse:
-        rehearse(artefact, facts)
+        return rehearse(artefact, facts)
+    return None

@@ -14,21 +14,22 @@ from amanat.ports.run import Control
 
 _SHOWN = 5
 
-Rehearse = Callable[[Path, Facts], None]
+Rehearse = Callable[[Path, Facts], float]
 
 
 def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, control: Control) -> Rehearse:
-    """To be called with an artefact and its facts: ProofError names what differs, DriftError where that is the
-    server's doing.
+    """To be called with an artefact and its facts: says how many seconds restoring took. ProofError names what
+    differs, DriftError where that is the server's doing.
     """
 
-    def rehearse(artefact: Path, facts: Facts) -> None:
+    def rehearse(artefact: Path, facts: Facts) -> float:
         with ports.locks.drill(control, wait=control.remaining()):
             rehearser = ports.rehearser_of(database, policy)
             rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
         for warning in rehearsed.warnings:
             ports.emit(Event.RUN_WARNING, database=database.name, run=place.run, warning=warning)
         _judge(artefact.name, rehearsed.comparison)
+        return rehearsed.seconds
 
     return rehearse
 

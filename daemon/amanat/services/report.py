@@ -58,6 +58,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "hint": run.hint,
         "note": run.note,
         "snapshot": run.snapshot,
+        "restore_seconds": run.restore_seconds,
     }
 
 

@@ -5,11 +5,21 @@ from collections.abc import Callable, Iterable
 
 from amanat.domain import drills
 from amanat.domain.errors import AmanatError, InterruptedRunError, RegisterError
-from amanat.domain.model import ProofLevel, Run, Snapshot
+from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState
 from amanat.domain.policy import Job
 from amanat.ports import Ports
 from amanat.services import verify
 from amanat.services.runs import new_id, record_skip
+
+NO_SNAPSHOT = "no-snapshot"
+
+
+def has_nothing(ports: Ports, job: Job, *, by: str) -> bool:
+    """Whether the policy has no snapshot that is there; a row tells it."""
+    if any(row.state is SnapshotState.PRESENT for row in _snapshots(ports, job)):
+        return False
+    record_skip(ports, _run(ports, job, by), code=NO_SNAPSHOT, reason="the policy has none that is there")
+    return True
 
 
 def drill(ports: Ports, job: Job, *, by: str) -> None:
@@ -32,7 +42,7 @@ def drill(ports: Ports, job: Job, *, by: str) -> None:
         limit = drills.time_left(wanted, ports.now())
         verify.drill(ports, snapshot, by=by, wait=job.policy.timeout.total_seconds(), limit=limit)
 
-    _each(ports, job, chosen, one, by=by)
+    _each(chosen, one)
 
 
 def reread(ports: Ports, job: Job, *, by: str) -> None:
@@ -43,7 +53,7 @@ def reread(ports: Ports, job: Job, *, by: str) -> None:
     def one(snapshot: Snapshot) -> None:
         verify.verify(ports, snapshot, level=ProofLevel.STORED, by=by, wait=job.policy.timeout.total_seconds())
 
-    _each(ports, job, drills.longest_unread(_snapshots(ports, job), wanted.percent), one, by=by)
+    _each(drills.longest_unread(_snapshots(ports, job), wanted.percent), one)
 
 
 def _snapshots(ports: Ports, job: Job) -> Iterable[Snapshot]:
@@ -51,22 +61,16 @@ def _snapshots(ports: Ports, job: Job) -> Iterable[Snapshot]:
     return (row for row in rows if row.policy == job.policy.name)
 
 
-def _each(
-    ports: Ports, job: Job, chosen: Iterable[Snapshot], prove: Callable[[Snapshot], None], *, by: str
-) -> None:
+def _each(chosen: Iterable[Snapshot], prove: Callable[[Snapshot], None]) -> None:
     """All of them, whatever becomes of one: its row tells, and the first problem is raised at the end."""
     problems: list[AmanatError] = []
-    proven = 0
     for snapshot in chosen:
-        proven += 1
         try:
             prove(snapshot)
         except (InterruptedRunError, RegisterError):
             raise
         except AmanatError as exc:
             problems.append(exc)
-    if not proven:
-        record_skip(ports, _run(ports, job, by), code="no-snapshot", reason="the policy has none that is there")
     for problem in problems[:1]:
         raise problem
 

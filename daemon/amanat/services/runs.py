@@ -24,6 +24,7 @@ class ActiveRun:
     run: Run
     snapshot: str | None = None
     code: str = ""
+    restore_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -64,7 +65,12 @@ def recorded(ports: Ports, run: Run) -> Iterator[ActiveRun]:
         except BaseException as exc:
             _finish(ports, active, _ending(exc))
             raise
-        _finish(ports, active, {"outcome": Outcome.SUCCEEDED, "code": active.code})
+        ending: dict[str, object] = {
+            "outcome": Outcome.SUCCEEDED,
+            "code": active.code,
+            "restore_seconds": active.restore_seconds,
+        }
+        _finish(ports, active, ending)
 
 
 def _finish(ports: Ports, active: ActiveRun, ending: dict[str, object]) -> None:

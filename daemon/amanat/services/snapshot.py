@@ -154,6 +154,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         committed = commit(ports, request, taken, control)
     active.snapshot = committed.snapshot.id
     active.code = FALLBACK if artefact.fallback else ""
+    active.restore_seconds = committed.restore_seconds
     if committed.problem:
         _warn(ports, request, active, f"kept as {active.snapshot}, which is readable, but not proven")
         raise committed.problem

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,13 +50,13 @@ def verify(
         started_at=ports.now(),
         snapshot=snapshot.id,
     )
-    with admitted(ports, run, wait=wait), recorded(ports, run) as active:
+    with admitted(ports, run, wait=wait), recorded(ports, replace(run, started_at=ports.now())) as active:
         label = {"database": snapshot.database, "policy": snapshot.policy}
         control = ports.controls(timeout=min(MANUAL.timeout, limit or MANUAL.timeout), label=label)
         active.snapshot = snapshot.id
         snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
         try:
-            _prove(ports, snapshot, level, run, control)
+            active.restore_seconds = _prove(ports, snapshot, level, run, control)
         except (IntegrityError, ProofError) as exc:
             _record(ports, snapshot, ProofLevel.NONE, run, failure=exc)
             raise
@@ -63,7 +64,7 @@ def verify(
         return _record(ports, snapshot, reached, run)
 
 
-def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control) -> None:
+def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control) -> float | None:
     artefact = ports.store.path(snapshot.path)
     if not artefact.is_file():
         raise IntegrityError(
@@ -84,7 +85,7 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, contro
         )
     _check_companions(ports, manifest, artefact, control)
     with _rehearsal(ports, snapshot, level, run, control) as rehearse:
-        prove.prove(
+        return prove.prove(
             ports,
             artefact,
             engine=snapshot.engine,

@@ -39,6 +39,9 @@ class Name(StrEnum):
     LAST_SUCCESS = "last-success"
     LAST_PROOF = "last-proof"
     LAST_PRUNE = "last-prune"
+    LAST_DRILL = "last-drill"
+    DRILL_LIMITS = "drill-limits"
+    LAST_REREADING = "last-rereading"
     KEEP_RULES = "keep-rules"
     SUMMER_TIME = "summer-time"
 

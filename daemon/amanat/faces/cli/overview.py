@@ -1,5 +1,6 @@
 """``status next runs reconcile``."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from amanat.domain.reconcile import Repairs
 
 _PANEL = "Overview"
+_NEXT = {"drill": "drill", "reread": "re-reading"}
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -27,7 +29,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def status(*, as_json: output.AsJson = False) -> None:
-    """Show every policy and database: last run, newest proven snapshot, next run.
+    """Show every policy and database: last run, newest proven snapshot, next run, drills, time to recover.
 
     Exit status: 0.
     """
@@ -48,9 +50,10 @@ def status(*, as_json: output.AsJson = False) -> None:
         if last and last["outcome"] != "succeeded":
             typer.echo(f"{row['database']}/{row['policy']}: {output.one_line(last['reason'])}")
             typer.echo(f"  → {output.one_line(last['hint'])}")
-        if drill := row["last_drill"]:
-            took = format_duration(timedelta(seconds=drill["seconds"]))
-            typer.echo(f"{row['database']}/{row['policy']}: restored and compared in {took}, {drill['at']}")
+        for line in _proof_lines(row):
+            typer.echo(f"{row['database']}/{row['policy']}: {line}")
+    for name, recovery in found["recovery"].items():
+        typer.echo(f"recovery of {name}: {_recovery_text(recovery)}")
     for run in found["running"]:
         typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
     for name in found["uncovered"]:
@@ -200,6 +203,33 @@ def _status_cells(row: dict[str, Any]) -> tuple[str, ...]:
         output.local_text(row["next_run"]) if row["next_run"] else "on demand",
         str(row["missed"]),
     )
+
+
+def _proof_lines(row: dict[str, Any]) -> Iterator[str]:
+    if drill := row["last_drill"]:
+        restoring = drill["restore_seconds"]
+        share = f" ({_seconds(restoring)} of it to restore)" if restoring is not None else ""
+        ended = output.local_text(drill["at"])
+        yield f"restored and compared in {_seconds(drill['seconds'])}{share}, {ended}"
+    if reread := row["last_reread"]:
+        yield f"last re-reading {reread['outcome']}, {output.local_text(reread['finished_at'])}"
+    for what in ("drill", "reread"):
+        if at := row[f"next_{what}"]:
+            yield f"next {_NEXT[what]} {output.local_text(at)}"
+    if row["damaged"]:
+        yield f"{row['damaged']} damaged: see `amanat list {row['database']}`"
+
+
+def _recovery_text(recovery: dict[str, Any]) -> str:
+    from amanat.domain.recovery import about
+
+    if recovery["seconds"] is None:
+        return f"not known, as {recovery['explanation']}"
+    return f"{about(recovery['seconds'])}, {recovery['explanation']}"
+
+
+def _seconds(seconds: float) -> str:
+    return format_duration(timedelta(seconds=seconds))
 
 
 def _run_cells(app: "App", run: "Run") -> tuple[str, ...]:

@@ -119,13 +119,20 @@ class Scheduler:
         label = {"policy": job.policy.name, "database": job.database.name}
         try:
             with self._counted():
-                self._app.run_due(job)
+                if self._app.run_due(job):
+                    self._wake_what_waited(job)
                 self._watch.look_at_the_tail()
         except AmanatError as exc:
             if exc.kind in {"register", "configuration"}:  # no row could tell of these
                 self._app.ports.emit(Event.RUN_WARNING, **label, warning=str(exc))
         except Exception:  # noqa: BLE001 - the scheduler must go on; the trace is in the log
             self._app.ports.emit(Event.BUG, **label, exc_info=True)
+
+    def _wake_what_waited(self, job: Job) -> None:
+        """The first drill follows the first snapshot, and not a week later."""
+        for other in due.waiting_for(self._app.ports, job):
+            with contextlib.suppress(JobLookupError):  # a reload has just removed it
+                self._scheduler.modify_job(other.id, next_run_time=clock.now())
 
     def _look(self) -> None:
         """Files that somebody removed must not be found out on the day they are needed."""
