@@ -204,7 +204,9 @@ def test_a_timeout_ends_all_that_pg_dump_started(scene, tmp_path, postgres):
         wait_for("its child and grandchild", lambda: len(alive_in(group)) == 3)
         assert command.wait() == 3
         assert alive_in(group) == []
-    fault = Fault(says="took longer than 3s and was stopped", hint="raise the policy's timeout", code="timeout")
+    fault = Fault(
+        says="took longer than 3s and was stopped", hint="raise the limit that its policy sets", code="timeout"
+    )
     Failing(scene.amanat)(fault)
     assert alive_in(group_of(tmp_path)) == []
 
