@@ -1,7 +1,5 @@
 """Which engine serves a configured database, and with which password."""
 
-from dataclasses import replace
-
 from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import EngineName
 from amanat.domain.policy import (
@@ -32,17 +30,20 @@ def engine_of(database: Database) -> Engine:
 
 
 def rehearser_of(database: Database, policy: Policy) -> Rehearser:
-    """Likewise; on the server that the policy names."""
+    """Likewise; restoring where the policy says."""
     source = _resolved(database.source)
     if isinstance(source, SqliteSource):
         from amanat.engines.sqlite import SqliteRehearser
 
         return SqliteRehearser()
     if isinstance(source, PostgresqlSource):
-        from amanat.engines.postgresql import PostgresqlRehearser
+        from amanat.engines.postgresql import DrillServer, PostgresqlRehearser
 
-        server = policy.drill_server if isinstance(policy.drill_server, PostgresqlSource) else source
-        return PostgresqlRehearser(replace(server, client=source.client), _password(server.password))
+        password, wanted = _password(source.password), policy.drill_server
+        if not isinstance(wanted, PostgresqlSource):
+            return PostgresqlRehearser(source, password, where=wanted)
+        another = DrillServer(parameters=wanted.parameters, password=_password(wanted.password))
+        return PostgresqlRehearser(source, password, another=another)
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

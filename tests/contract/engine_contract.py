@@ -134,7 +134,7 @@ class EngineContract:
     def test_what_it_needs_is_examined_and_nothing_is_written(self, subject, control, tmp_path):
         order = make_order(tmp_path)
         checks = {check.name: check for check in subject.engine.examine(order, control)}
-        assert checks.keys() >= {Name.CLIENT, Name.COMPRESSION, Name.ACCESS, Name.DRILL_DATABASE}
+        assert checks.keys() >= {Name.CLIENT, Name.COMPRESSION, Name.ACCESS}
         assert {name: check.level for name, check in checks.items()} == dict.fromkeys(checks, Level.OK)
         assert {check.remedy for check in checks.values()} == {check.subject for check in checks.values()} == {""}
         assert list(order.folder.iterdir()) == []

@@ -6,7 +6,7 @@ import pytest
 
 from amanat.domain.doctor import Level, Name
 from amanat.domain.errors import ToolError
-from amanat.domain.model import ProofLevel, Scope
+from amanat.domain.model import Scope
 from amanat.domain.policy import CodecName, Compression
 from amanat.engines.postgresql import PostgresqlProver
 from amanat.host.control import RunControl
@@ -82,14 +82,6 @@ def test_large_objects_that_the_role_may_not_read(postgres, tmp_path, control):
     part.mkdir()
     assert examined(engine, part, control, Name.ACCESS, Scope(tables=("users",))).ok
     postgres.psql(f"DROP OWNED BY {role}", database["dbname"])
-
-
-@pytest.mark.parametrize(("attributes", "level"), [("", Level.FAIL), ("CREATEDB", Level.OK)])
-def test_a_role_that_may_not_create_the_drill_database(postgres, tmp_path, control, attributes, level):
-    role = postgres.role(f"IN ROLE pg_read_all_data {attributes}")
-    engine = engine_for(postgres, {**postgres.database(sql=TABLES), "user": role})
-    found = examined(engine, tmp_path, control, Name.DRILL_DATABASE, proof=ProofLevel.RESTORED)
-    assert (found.level, "CREATEDB" in found.remedy) == (level, level is Level.FAIL)
 
 
 def test_an_archive_newer_than_the_host(newest, postgres, tmp_path, control):

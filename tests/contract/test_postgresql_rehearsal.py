@@ -7,12 +7,12 @@ import pytest
 
 from amanat.domain.errors import IntegrityError, InterruptedRunError, RefusedError
 from amanat.domain.model import Scope
-from amanat.domain.policy import PostgresqlSource
+from amanat.domain.policy import DrillPlace, PostgresqlSource
 from amanat.engines.postgresql import PostgresqlRehearser
 from amanat.engines.postgresql.clients import Places, newest_client
 from amanat.engines.postgresql.connection import session, target
 from amanat.engines.postgresql.rehearsing import row_order, rows
-from amanat.engines.postgresql.rehearsing.rehearsal import PREFIX
+from amanat.engines.postgresql.rehearsing.database import PREFIX
 from amanat.engines.postgresql.restoring import order
 from amanat.host.control import RunControl
 from amanat.ports.engine import Place
@@ -47,7 +47,8 @@ def take(postgres, database, base, name="run", **fields):
 
 
 def rehearser(postgres, database):
-    return PostgresqlRehearser(PostgresqlSource(parameters=database), None, extra_client_folders=(postgres.bin,))
+    source = PostgresqlSource(parameters=database)
+    return PostgresqlRehearser(source, None, where=DrillPlace.OWN, extra_client_folders=(postgres.bin,))
 
 
 def rehearsed(postgres, database, artefact, place, *, facts=None, control=None):

@@ -246,6 +246,24 @@ def test_roles_that_are_not_there(scene):
 
 
 @OLDEST_AND_NEWEST
+def test_grants_of_grantees_come_when_these_may_give_them(matrix_scene):
+    """Among jobs the schema's USAGE, without which they may give nothing, could come after."""
+    grantee, reader = matrix_scene.postgres.role(), matrix_scene.postgres.role()
+    tables = "".join(
+        f"CREATE TABLE inner.t{n} (id int); GRANT SELECT ON inner.t{n} TO {grantee} WITH GRANT OPTION;"
+        f"SET SESSION AUTHORIZATION {grantee}; GRANT SELECT ON inner.t{n} TO {reader}; RESET SESSION AUTHORIZATION;"
+        for n in range(20)
+    )
+    schema = f'CREATE SCHEMA "inner"; GRANT USAGE ON SCHEMA "inner" TO {grantee};'
+    artefact = matrix_scene.taken(schema + tables.replace("inner.", '"inner".'))
+    matrix_scene.restore(artefact.path, facts=artefact.facts, jobs=4)
+    granted = "SELECT count(*) FROM pg_class, aclexplode(relacl) WHERE relname ~ '^t[0-9]+$'"
+    assert (
+        matrix_scene.ask(f"{granted} AND grantor = '{grantee}'::regrole AND grantee = '{reader}'::regrole") == "20"
+    )
+
+
+@OLDEST_AND_NEWEST
 def test_an_ordinary_role_with_limits_of_its_own(matrix_scene):
     """One of two jobs is idle for longer than the role may be, while the other builds an index."""
     sql = """

@@ -1,11 +1,11 @@
 """``amanat drill`` as people run it: on a real server, with a failure, and killed in the middle."""
 
 import json
-import time
 
 import pytest
 
 from tests.support.cli import Amanat
+from tests.support.postgres_plugin import Postgres
 
 BIG = """
 CREATE TABLE users AS SELECT n AS id, md5(n::text) AS name FROM generate_series(1, 200000) n;
@@ -50,16 +50,29 @@ def test_a_drill_without_a_snapshot_or_a_database_is_5(drilled):
     assert "nothing" in drilled.fails(5, "drill", "nothing")
 
 
+def test_what_a_killed_drill_left_on_the_servers_of_its_policy_is_dropped(drilled, postgres_workspace):
+    another = Postgres(postgres_workspace.server(16))
+    where = json.dumps({"connection": another.server.conninfo("postgres")})
+    text = drilled.file.read_text().replace("proof: restored", f"proof: readable, drill_server: {where}")
+    drilled.policies(text)
+    drilled.ok("snapshot", "atis", "--policy=nightly")
+    killed_in_the_middle(drilled, another)
+    drilled.ok("reconcile")
+    assert left(another) == []
+    (again,) = drilled.json("drill")
+    assert again["proof"] == "restored"
+
+
+def killed_in_the_middle(drilled, server):
+    with drilled.started("drill") as process:
+        process.wait_for("a database", lambda: left(server))
+        process.kill()
+    assert left(server)
+
+
 def test_what_a_killed_drill_left_is_dropped(drilled, postgres):
     drilled.ok("snapshot", "atis")
-    with drilled.started("drill") as process:
-        deadline = time.monotonic() + 30
-        while not left(postgres):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.process.kill()
-        process.process.wait()
-    assert left(postgres)
+    killed_in_the_middle(drilled, postgres)
     drilled.ok("reconcile")
     assert left(postgres) == []
     run = drilled.json("runs", "atis")[0]

@@ -142,6 +142,15 @@ def test_the_wrong_credential_is_a_failed_run_and_not_the_end_of_the_daemon(serv
     assert "not-the-password" not in service.host.journal("amanat")
 
 
+def test_a_drill_on_a_throw_away_server_works_inside_the_sandbox(service: Service) -> None:
+    service.policies(WITHOUT_PASSWORD.replace("proof: readable", "proof: restored"))
+    service.start()
+
+    service.host.wait_for("a proven snapshot", lambda: service.proven("atis"), timeout=60)
+    assert service.sample("amanat_snapshots", database="atis", proof="restored") == 1
+    assert service.host.run("ls", "-A", "/var/backups/amanat/.staging").stdout == ""
+
+
 def test_peer_authentication_works_inside_the_sandbox(service: Service) -> None:
     service.policies(WITHOUT_PASSWORD)
     service.start()

@@ -291,6 +291,17 @@ def test_a_password_file_that_others_may_read(taken, tmp_path):
     assert not any("secret" in check.found for check in found.values())
 
 
+def test_a_password_file_of_a_drill_server_that_others_may_read(taken, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("secret\n")
+    file.chmod(0o644)
+    server = PostgresqlSource(parameters={"host": "/nowhere"}, password=Secret(kind="file", name=str(file)))
+    taken.configure(replace(taken.policy, drill_server=server))
+    assert str(file) in only(taken, Name.SECRETS, Level.FAIL).found
+    file.chmod(0o600)
+    assert unwell(examined(taken)) == {}
+
+
 def test_settings_that_everybody_may_read(taken):
     file = places(taken).env_file
     file.write_text("PASSWORD=secret\n")

@@ -39,7 +39,9 @@ def test_readers_do_not_wait_for_a_writer_that_waits(tmp_path, database):
     def write():
         waiting.set()
         with database.transaction() as connection:
-            connection.execute("INSERT INTO slots (stage, policy, database, missed) VALUES ('snapshot', 'p', 'd', 0)")
+            connection.execute(
+                "INSERT INTO slots (stage, policy, database, missed) VALUES ('snapshot', 'p', 'd', 0)"
+            )
         wrote.set()
 
     with written(tmp_path):

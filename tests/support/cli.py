@@ -40,15 +40,18 @@ T = TypeVar("T")
 
 
 class Amanat:
-    """``folder`` gets policies.yaml, store/ and state/. ``env``: for every process started here."""
+    """``folder`` gets policies.yaml, store/ and state/. ``env``: for every process started here. ``around``: what
+    runs each of them, such as ``unprivileged.around()``.
+    """
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, *, around: Sequence[str] = (), **env: str) -> None:
         self.folder = folder
         self.file = folder / "policies.yaml"
         self.store = folder / "store"
         self.state = folder / "state"
         self.store.mkdir(mode=0o700, exist_ok=True)
         self._env = env
+        self.around = tuple(around)
 
     def policies(self, text: str) -> None:
         self.file.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -70,7 +73,7 @@ class Amanat:
     ) -> "subprocess.CompletedProcess[str]":
         """``user``: another uid (needs root). ``around``: a command that runs ours, such as strace."""
         return subprocess.run(
-            [*around, *COMMAND, *args],
+            [*self.around, *around, *COMMAND, *args],
             cwd=self.folder,
             env=self.environment(env),
             stdin=subprocess.DEVNULL,
@@ -133,7 +136,7 @@ class Background:
         self._output = amanat.folder / f"output-{secrets.token_hex(4)}.log"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, *args],
+                [*amanat.around, *COMMAND, *args],
                 cwd=amanat.folder,
                 env=amanat.environment(env),
                 stdin=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,10 @@ _GRACE_SECONDS = 5.0
 _STDERR_LINES = 200
 _LINE_BYTES = 64 * 1024  # a "line" of a broken tool may be gigabytes
 _PIPE_BYTES = 1024 * 1024  # the most that a plain user may ask for (proc_sys_fs(5), pipe-max-size)
+# The kernel sends the signal when the thread that started the process is gone (prctl(2), PR_SET_PDEATHSIG = 1).
+_TIE = """import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, int(sys.argv[1]))
+os.getppid() == int(sys.argv[2]) and os.execv(sys.argv[3], sys.argv[3:])"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +95,66 @@ def streaming(
         yield stream
     finally:
         stream.close()
+
+
+def tied(argv: Sequence[str | Path], last: signal.Signals) -> tuple[str | Path, ...]:
+    """A command whose program is sent ``last`` when we die, however that happens; ``argv[0]`` is its path."""
+    return (sys.executable, "-ISc", _TIE, str(last.value), str(os.getpid()), *argv)
+
+
+@contextlib.contextmanager
+def beside(
+    argv: Sequence[str | Path], *, last: signal.Signals, env: Mapping[str, str] | None = None
+) -> Iterator["Beside"]:
+    """Let ``argv`` run meanwhile, tied to us; on leaving it is sent ``last``, and killed if that does not help."""
+    process = _start([str(part) for part in tied(argv, last)], env, subprocess.DEVNULL)
+    drains = _Drains(process.stderr, None, None)
+    try:
+        yield Beside(process, drains)
+    finally:
+        process.send_signal(last)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_GRACE_SECONDS)
+        _kill_group(process)
+        drains.join()
+
+
+class Beside:
+    """A process that runs while we do something else."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", drains: "_Drains") -> None:
+        self.pid = process.pid
+        self._process = process
+        self._drains = drains
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
+    def stderr(self) -> str:
+        """Its last lines so far."""
+        return self._drains.stderr
+
+
+def end_working_in(folder: Path, pid: int, last: signal.Signals) -> bool:
+    """Send ``last`` to a dead run's process, if it is the one that works in ``folder``, and wait for its end.
+
+    A number may be another's by now: so the process is held (pidfd_open(2)) before it is looked at.
+    """
+    try:
+        held = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if Path(f"/proc/{pid}/cwd").readlink() != folder.resolve():
+            return False
+        signal.pidfd_send_signal(held, last)
+        return bool(select.select([held], [], [], _GRACE_SECONDS)[0])
+    except (ProcessLookupError, PermissionError, FileNotFoundError):
+        return False
+    finally:
+        os.close(held)
 
 
 class Stream:

@@ -84,7 +84,7 @@ class Engine(Protocol):
     def examine(self, order: Order, control: Control) -> "list[Check]":
         """What can be told of ``take(order)`` before it is tried; reads no rows, writes to ``scratch`` alone.
 
-        At least client, compression, access and drill database, each by its name and without a subject. Raises
+        At least client, compression and access, each by its name and without a subject. Raises
         as ``source_bytes`` does where the database cannot be reached at all.
         """
 
@@ -148,4 +148,7 @@ class Rehearser(Protocol):
         """
 
     def sweep(self, place: Place, control: Control) -> None:
-        """Remove what dead runs left, that of ``place`` among them."""
+        """Remove what dead runs left, that of ``place`` among them; its folder need not be there any more."""
+
+    def examine(self, place: Place, control: Control) -> str:
+        """Where the next drill would restore; raises what keeps it from every place that it may use."""

@@ -41,6 +41,9 @@ class Store(Protocol):
     def staged_runs(self) -> list[str]:
         """Runs that left a staging folder behind (or are at work in it now)."""
 
+    def staged(self, run_id: str) -> Path:
+        """Where the staging folder of a run is, while there is one."""
+
     def sweep(self, run_id: str) -> None:
         """Remove the staging folder of a dead run."""
 

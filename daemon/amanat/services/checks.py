@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from amanat.domain.doctor import Check, Name, asked
 from amanat.domain.errors import SpaceError
 from amanat.domain.model import EngineName, ProofLevel
+from amanat.domain.policy import DrillPlace
 from amanat.domain.units import format_size
 from amanat.ports import Ports
 from amanat.ports.engine import Engine, Order
@@ -99,6 +100,9 @@ def _space(ports: Ports, planned: Planned) -> str:
 
 
 def _drill(planned: Planned, source_bytes: int) -> int:
-    """A SQLite database is restored beside the store; a PostgreSQL one on a server, whose disk we cannot ask."""
-    restores = planned.order.proof is ProofLevel.RESTORED and planned.engine.name is EngineName.SQLITE
-    return source_bytes if restores else 0
+    """A SQLite database is restored beside the store, and one of PostgreSQL on a server made there; the disk of
+    another server is asked by the drill.
+    """
+    place = planned.request.policy.drill_server
+    beside = planned.engine.name is EngineName.SQLITE or place is DrillPlace.THROW_AWAY
+    return source_bytes if beside and planned.order.proof is ProofLevel.RESTORED else 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from amanat.domain.doctor import Check, Level, Name, asked, daylight, drilling, host, keeping, timing
 from amanat.domain.doctor.check import about, grouped, of_database
 from amanat.domain.errors import AmanatError, InterruptedRunError
-from amanat.domain.model import Outcome, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import (
     MANUAL,
     Configuration,
@@ -23,9 +23,10 @@ from amanat.domain.policy import (
     Secret,
 )
 from amanat.ports import Ports
-from amanat.ports.engine import Engine
+from amanat.ports.engine import Engine, Place
 from amanat.ports.run import Control
 from amanat.services import audit, checks, plan
+from amanat.services.rehearse import place_of
 from amanat.services.request import Request
 from amanat.services.runs import new_id
 
@@ -146,7 +147,7 @@ def _configuration(patient: Patient) -> Check:
 def _of_database(ports: Ports, patient: Patient, database: Database) -> list[Check]:
     policies = [policy for policy, one in patient.configuration.pairs() if one == database]
     found = [
-        *about(database.name, [_secrets(ports, database)]),
+        *about(database.name, [_secrets(ports, database, policies)]),
         *of_database(database.name, _examined(ports, database, policies or [MANUAL])),
         *about(database.name, _archives(ports, database)),
         *about(database.name, timing.overlaps(policies, ports.now())),
@@ -157,13 +158,19 @@ def _of_database(ports: Ports, patient: Patient, database: Database) -> list[Che
     return found
 
 
-def _secrets(ports: Ports, database: Database) -> Check:
-    source = database.source
-    if isinstance(source, LaravelSource):
-        return host.environments(_standing(ports, [source.folder / ".env"]))
+def _secrets(ports: Ports, database: Database, policies: list[Policy]) -> Check:
+    """An application's ``.env`` is told only where nothing worse is."""
+    sources = [database.source, *(policy.drill_server for policy in policies)]
+    files = [file for source in sources if (file := _password_file(source))]
+    found = host.passwords(_standing(ports, files))
+    if found.ok and isinstance(database.source, LaravelSource):
+        return host.environments(_standing(ports, [database.source.folder / ".env", *files]))
+    return found
+
+
+def _password_file(source: object) -> Path | None:
     password = source.password if isinstance(source, PostgresqlSource) else None
-    files = [Path(password.name)] if isinstance(password, Secret) and password.kind == "file" else []
-    return host.passwords(_standing(ports, files))
+    return Path(password.name) if isinstance(password, Secret) and password.kind == "file" else None
 
 
 def _examined(ports: Ports, database: Database, policies: list[Policy]) -> dict[str, list[Check]]:
@@ -189,11 +196,24 @@ def _of_pair(ports: Ports, engine: Engine, policy: Policy, database: Database) -
         if not source.ok:
             return [source]
         try:
-            return [source, *engine.examine(order, control), *others]
+            place = place_of(ports, mark, ports.store.root, scratch)
+            return [
+                source,
+                *engine.examine(order, control),
+                _drill_database(ports, planned, place),
+                *others,
+            ]
         except InterruptedRunError:
             raise
         except AmanatError as exc:
             return [Check.fail(Name.SOURCE, exc.message, exc.hint)]
+
+
+def _drill_database(ports: Ports, planned: checks.Planned, place: Place) -> Check:
+    if not planned.order.proof.reaches(ProofLevel.RESTORED):
+        return Check(name=Name.DRILL_DATABASE, found="none is needed: no restore is asked for as proof")
+    database, policy = planned.request.database, planned.request.policy
+    return asked(Name.DRILL_DATABASE, lambda: ports.rehearser_of(database, policy).examine(place, planned.control))
 
 
 def _archives(ports: Ports, database: Database) -> list[Check]:

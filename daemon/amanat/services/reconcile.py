@@ -11,7 +11,7 @@ from amanat.domain.errors import AmanatError, BusyError, IntegrityError, Registe
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, Run, Snapshot, Stage
-from amanat.domain.policy import MANUAL
+from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.services import losses, prune
@@ -137,13 +137,23 @@ def _remove_restored(ports: Ports, run: Run) -> None:
     database = ports.database_now(run.database)
     if database is None or run.stage is Stage.PRUNE:
         return
+    for policy in _with_own_server(ports.policy_now(run.policy) or MANUAL):
+        try:
+            _sweep_drill_server(ports, run, database, policy)
+        except AmanatError as exc:
+            ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")
+
+
+def _with_own_server(policy: Policy) -> list[Policy]:
+    """The policy may have said another place when the run began: the database's own server is looked at too."""
+    return [policy] if policy.drill_server == MANUAL.drill_server else [policy, MANUAL]
+
+
+def _sweep_drill_server(ports: Ports, run: Run, database: Database, policy: Policy) -> None:
     control = ports.controls(timeout=_SWEEPING, label={})
-    try:
-        with ports.scratch.folder(f"{run.id}-sweep") as scratch:
-            place = place_of(ports, run.id, scratch, scratch)
-            ports.rehearser_of(database, MANUAL).sweep(place, control)
-    except AmanatError as exc:
-        ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")
+    with ports.scratch.folder(f"{run.id}-sweep") as scratch:
+        place = place_of(ports, run.id, ports.store.staged(run.id), scratch)
+        ports.rehearser_of(database, policy).sweep(place, control)
 
 
 def _sweep(ports: Ports, run_id: str) -> None:

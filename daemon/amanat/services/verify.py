@@ -13,9 +13,9 @@ from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snap
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import find, losses, prove
+from amanat.services import find, losses, prove, reconcile
 from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
-from amanat.services.runs import admitted, new_id, recorded
+from amanat.services.runs import ActiveRun, admitted, new_id, recorded
 
 
 def drill(ports: Ports, snapshot: Snapshot, *, by: str, wait: float, limit: timedelta | None = None) -> Snapshot:
@@ -50,18 +50,24 @@ def verify(
         started_at=ports.now(),
         snapshot=snapshot.id,
     )
-    with admitted(ports, run, wait=wait), recorded(ports, replace(run, started_at=ports.now())) as active:
-        label = {"database": snapshot.database, "policy": snapshot.policy}
-        control = ports.controls(timeout=min(MANUAL.timeout, limit or MANUAL.timeout), label=label)
-        active.snapshot = snapshot.id
-        snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
-        try:
-            active.restore_seconds = _prove(ports, snapshot, level, run, control)
-        except (IntegrityError, ProofError) as exc:
-            _record(ports, snapshot, ProofLevel.NONE, run, failure=exc)
-            raise
-        reached = snapshot.proof if snapshot.proof.reaches(level) else level
-        return _record(ports, snapshot, reached, run)
+    with admitted(ports, run, wait=wait):
+        reconcile.settle(ports, run.database)  # a drill that died may have left a whole database
+        with recorded(ports, replace(run, started_at=ports.now())) as active:
+            active.snapshot = snapshot.id
+            return _renewed(ports, snapshot, level, active, limit or MANUAL.timeout)
+
+
+def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, limit: timedelta) -> Snapshot:
+    label = {"database": snapshot.database, "policy": snapshot.policy}
+    control = ports.controls(timeout=min(MANUAL.timeout, limit), label=label)
+    snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
+    try:
+        active.restore_seconds = _prove(ports, snapshot, level, active.run, control)
+    except (IntegrityError, ProofError) as exc:
+        _record(ports, snapshot, ProofLevel.NONE, active.run, failure=exc)
+        raise
+    reached = snapshot.proof if snapshot.proof.reaches(level) else level
+    return _record(ports, snapshot, reached, active.run)
 
 
 def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control) -> float | None:

@@ -52,14 +52,14 @@ class RereadingModel(Strict):
 
 
 class DrillServerModel(Strict):
-    """The PostgreSQL server to restore on."""
+    """The PostgreSQL server to restore on; of the same major as the database's, or a later one."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("place", "connection", "service"))
 
     place: Literal["own", "throw_away"] | None = Field(
         default=None,
-        description="own: the database's server; throw_away: one made for each drill, with the programs of that"
-        " server's version.",
+        description="own: the database's server; throw_away: one made for each drill within the store, by the"
+        " server programs of this host (documentation/proof.md).",
     )
 
     connection: dict[Keyword, Parameter] | None = Field(

@@ -54,7 +54,7 @@ class LocalStore:
 
         Locked meanwhile: whoever sweeps may have another register, which knows nothing of this run.
         """
-        folder = self.root / _STAGING / run_id
+        folder = self.staged(run_id)
         with files.explained(f"staging folder {folder}"):
             folder.mkdir(mode=0o700)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,9 +69,12 @@ class LocalStore:
         folder = self.root / _STAGING
         return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
 
+    def staged(self, run_id: str) -> Path:
+        return self.root / _STAGING / run_id
+
     def sweep(self, run_id: str) -> None:
         """Not while a run works in it."""
-        folder = self.root / _STAGING / run_id
+        folder = self.staged(run_id)
         if not folder.is_dir():
             return
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -2,6 +2,7 @@
 
 from amanat.engines.postgresql.engine import PostgresqlEngine
 from amanat.engines.postgresql.proof import PostgresqlProver
-from amanat.engines.postgresql.rehearsing.rehearsal import PostgresqlRehearser
+from amanat.engines.postgresql.rehearsing.rehearsal import Server as DrillServer
+from amanat.engines.postgresql.rehearsing.rehearser import PostgresqlRehearser
 
-__all__ = ["PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]
+__all__ = ["DrillServer", "PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]

@@ -29,7 +29,7 @@ limits (name, most, taken) AS (
     UNION ALL
     SELECT 'the database''s CONNECTION LIMIT', datconnlimit, (SELECT count(*) FROM others WHERE datid = d.oid)
     FROM pg_database d, pg_roles
-    WHERE datname = current_database() AND datconnlimit >= 0 AND rolname = session_user AND NOT rolsuper)
+    WHERE datname = current_database() AND datconnlimit >= 0 AND rolname = session_user AND NOT rolsuper AND %s)
 SELECT name, most - taken FROM limits ORDER BY 2 LIMIT 1
 """
 
@@ -41,13 +41,19 @@ def require_readable(catalog: Catalog, scope: Scope, selection: Selection) -> No
     _require_large_objects(catalog, scope)
 
 
+def left(asked: Session, *, of_database: bool = True) -> tuple[str, int]:
+    """The limit that leaves the fewest connections, and how many. ``of_database``: whether this one's counts."""
+    name, count = asked.ask(_LEFT, [of_database])[0]
+    return name, int(count)
+
+
 def readers(asked: Session, wanted: int, *, beside: int) -> tuple[int, tuple[str, ...]]:
     """How many connections may read, at least one; a warning where that is less than ``wanted``.
 
     ``beside``: sessions that ask meanwhile.
     """
-    limit, left = asked.ask(_LEFT)[0]
-    count = min(wanted, max(1, int(left) - beside))
+    limit, there = left(asked)
+    count = min(wanted, max(1, there - beside))
     if count == wanted:
         return wanted, ()
     connections = f"{count} connection{'s' if count > 1 else ''}"

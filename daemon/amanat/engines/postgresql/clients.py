@@ -70,6 +70,17 @@ def clients_from(places: Places, oldest: Client, control: Control) -> tuple[Clie
     return tuple(client for client in _found("pg_restore", places, control) if client.major >= oldest.major)
 
 
+def servers(places: Places, major: int, control: Control) -> tuple[Client, ...]:
+    """Folders with a server of that major or a later one: the nearest major first, of each the newest.
+
+    They are looked for in all folders: a folder of clients alone may be named as the database's.
+    """
+    everywhere = Places(extra=(*([places.override] if places.override else []), *places.extra))
+    found = [each for each in _found("postgres", everywhere, control) if _is_there(each.tool("initdb"))]
+    fitting = [each for each in found if each.major >= major]
+    return tuple(sorted(fitting, key=lambda each: (each.major, -each.minor)))
+
+
 def choose(clients: Iterable[Client], server_major: int) -> Client:
     """The newest of the server's own major, else of the nearest major above; ToolError if all are older."""
     known = tuple(clients)

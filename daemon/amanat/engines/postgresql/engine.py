@@ -157,7 +157,7 @@ def _globals(
     """The companion file, or why there is none: a role that may not read them still has its snapshot."""
     if not order.globals:
         return {}, ()
-    file = order.folder / f"database{dump.GLOBALS_SUFFIX}"
+    file = order.folder / f"database.dump{dump.GLOBALS_SUFFIX}"
     try:
         dump.dump_globals(taken.client, file, reached, taken.dbname, control)
     except (InterruptedRunError, TimeoutExceededError):

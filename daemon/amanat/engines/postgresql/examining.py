@@ -4,18 +4,14 @@ from collections.abc import Iterator
 
 from amanat.domain.doctor import Check, Name, asked
 from amanat.domain.errors import ToolError
-from amanat.domain.model import ProofLevel
 from amanat.domain.policy import CodecName
 from amanat.domain.scope import select
 from amanat.engines.postgresql import access, catalog
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.dumping import codec
-from amanat.engines.postgresql.dumping.dump import quoted
 from amanat.ports.engine import Order
 from amanat.ports.run import Control
-
-_MAY_CREATE = "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = session_user"
 
 
 def examine(server: Session, order: Order, places: Places, control: Control) -> Iterator[Check]:
@@ -29,7 +25,6 @@ def examine(server: Session, order: Order, places: Places, control: Control) -> 
         yield Check(name=Name.CLIENT, found=found)
         yield _compression(order, client, places, control)
     yield asked(Name.ACCESS, lambda: _access(server, order))
-    yield _drill_database(server, order)
 
 
 def _compression(order: Order, client: Client, places: Places, control: Control) -> Check:
@@ -52,13 +47,3 @@ def _access(server: Session, order: Order) -> str:
     selection = select(order.scope, known.tables)
     access.require_readable(known, order.scope, selection)
     return f"role {known.role} may read all of {len(selection.kept)} tables"
-
-
-def _drill_database(server: Session, order: Order) -> Check:
-    if order.proof is not ProofLevel.RESTORED:
-        return Check(name=Name.DRILL_DATABASE, found="none is needed: no restore is asked for as proof")
-    may, role = server.ask(_MAY_CREATE)[0]
-    if may:
-        return Check(name=Name.DRILL_DATABASE, found=f"role {role} may create it")
-    text = f"role {role} may create no database, which the proof {order.proof} needs"
-    return Check.fail(Name.DRILL_DATABASE, text, f"run: ALTER ROLE {quoted(role)} CREATEDB;")

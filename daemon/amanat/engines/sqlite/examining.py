@@ -20,7 +20,6 @@ def examine(source: OpenSource, order: Order) -> Iterator[Check]:
     yield asked(Name.COMPRESSION, lambda: _compression(order))
     yield _access(source, order)
     yield _file_system(source)
-    yield Check(name=Name.DRILL_DATABASE, found="none is needed: SQLite is restored into a file")
 
 
 def _compression(order: Order) -> str:

@@ -45,6 +45,9 @@ class SqliteRehearser:
     def sweep(self, place: Place, control: Control) -> None:
         """All of it lies in the run's folder, which the store sweeps."""
 
+    def examine(self, place: Place, control: Control) -> str:  # noqa: ARG002 - the port's signature
+        return "none is needed: SQLite is restored into a file"
+
 
 def _restore(artefact: Path, copy: Path, control: Control) -> None:
     create(copy)

@@ -9,7 +9,7 @@ order than the file's, as where several readers wrote: tried with 14 to 18. The 
 order of the file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,8 @@ from amanat.archive.wire import Source
 from amanat.domain.model import Facts, TableRows
 from amanat.domain.scope import Table
 from amanat.host.files import explained
+
+_AS_ANOTHER = b"SET SESSION AUTHORIZATION"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,13 @@ def use_list(entries: Sequence[Entry]) -> str:
     blocks = iter(_blocks(entries))
     ordered = (next(blocks) if _is_block(entry) else entry for entry in entries)
     return "".join(f"{entry.dump_id};\n" for entry in ordered)
+
+
+def granted_by_others(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Grants by grantees, who need other grants before, such as USAGE of the schema. The archive's order has them
+    right, but jobs mind only dependencies, and there is none (``dumpACL`` of ``pg_dump.c``; seen with 14 and 18).
+    """
+    return tuple(entry for entry in entries if entry.kind == "ACL" and _AS_ANOTHER in (entry.definition or b""))
 
 
 def items(entries: Sequence[Entry], facts: Facts, archive_bytes: int) -> dict[int, Item]:

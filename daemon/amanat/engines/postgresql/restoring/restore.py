@@ -49,41 +49,36 @@ def restore(
     jobs: int,
     control: Control,
     owners: bool = True,
+    tablespaces: bool = True,
     subscriptions: bool = True,
 ) -> Restored:
     """Fill ``target``, a database that the caller made, and drops if this fails.
 
     ``facts``: what was noted when the archive was made. ``owners`` False: everything belongs to the connecting
-    role and nothing is granted, for servers that do not have the roles. ``subscriptions`` False: none is made, so
-    that the database can be dropped again. Errors: RefusedError if there is a table in the database, SourceError
-    (``transient``), ToolError, IntegrityError if the archive is damaged, ProofError if its rows break its own
-    constraints, StoreError, TimeoutExceededError, InterruptedRunError. After an error nothing that was started
-    still runs.
+    role and nothing is granted, for servers that do not have the roles. ``tablespaces`` False: all goes into the
+    database's, for servers that do not have them. ``subscriptions`` False: none is made, so that the database can
+    be dropped again. Errors: RefusedError if there is a table in the database, SourceError (``transient``),
+    ToolError, IntegrityError if the archive is damaged, ProofError if its rows break its own constraints,
+    StoreError, TimeoutExceededError, InterruptedRunError. After an error nothing that was started still runs.
     """
-    entries = _entries(archive, control)
-    items = order.items(entries, facts, archive.stat().st_size)
+    contents = entries(archive, control)
+    items = order.items(contents, facts, archive.stat().st_size)
+    late = order.granted_by_others(contents) if owners and jobs > 1 else ()
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
         access = sessions.access(sessions.chosen(asked, jobs), target)
-    plain = [
-        *([] if owners else ["--no-owner", "--no-acl"]),
-        *([] if subscriptions else ["--no-subscriptions"]),
-    ]
-    with _options(entries, jobs, plain) as options, Watch(items, facts, jobs, target, control) as watch:
-        command = _Command(
-            argv=(
-                client.tool("pg_restore"),
-                "--verbose",
-                "--no-password",
-                f"--dbname={access.conninfo}",
-                *options,
-            ),
-            archive=archive,
-            environment=access.environment,
-            target=target,
-            control=control,
-        )
-        warnings = [said for one in passes(facts) for said in _pass(command, one, watch)]
+    plain = _plain(owners=owners, tablespaces=tablespaces, subscriptions=subscriptions)
+    tool = (client.tool("pg_restore"), "--verbose", "--no-password", f"--dbname={access.conninfo}")
+    command = _Command(
+        argv=(*tool, *plain),
+        archive=archive,
+        environment=access.environment,
+        target=target,
+        control=control,
+    )
+    with _options(_without(contents, late), jobs) as options, Watch(items, facts, jobs, target, control) as watch:
+        warnings = [said for one in passes(facts) for said in _pass(command, options, one, watch)]
+        warnings += _grants(command, late, facts, watch)
         watch.finish()
     with session(target, control) as asked:
         sessions.make_durable(asked)
@@ -99,7 +94,8 @@ class _Command:
     control: Control
 
 
-def _entries(archive: Path, control: Control) -> tuple[Entry, ...]:
+def entries(archive: Path, control: Control) -> tuple[Entry, ...]:
+    """The contents; IntegrityError: damaged."""
     try:
         return order.read(archive, control.check)
     except ArchiveError as exc:
@@ -117,19 +113,45 @@ def _prepare(asked: Session, target: Target, names: Sequence[str]) -> None:
         asked.ask(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
 
 
+def _plain(*, owners: bool, tablespaces: bool, subscriptions: bool) -> list[str]:
+    return [
+        *([] if owners else ["--no-owner", "--no-acl"]),
+        *([] if tablespaces else ["--no-tablespaces"]),
+        *([] if subscriptions else ["--no-subscriptions"]),
+    ]
+
+
 @contextmanager
-def _options(entries: Sequence[Entry], jobs: int, plain: Sequence[str]) -> Iterator[list[str]]:
+def _options(contents: Sequence[Entry], jobs: int) -> Iterator[list[str]]:
     """Jobs mind what depends on what; without them the archive's own order does."""
-    if jobs == 1 or not entries:
-        yield [*plain, f"--jobs={jobs}"]
+    if jobs == 1 or not contents:
+        yield [f"--jobs={jobs}"]
         return
+    with _listed(contents) as listed:
+        yield [f"--jobs={jobs}", listed]
+
+
+@contextmanager
+def _listed(contents: Sequence[Entry]) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", prefix="amanat-", suffix=".list") as file:
-        file.write(order.use_list(entries))
+        file.write(order.use_list(contents))
         file.flush()
-        yield [*plain, f"--jobs={jobs}", f"--use-list={file.name}"]
+        yield f"--use-list={file.name}"
 
 
-def _pass(command: _Command, one: Pass, watch: Watch) -> tuple[str, ...]:
+def _without(contents: Sequence[Entry], late: Sequence[Entry]) -> Sequence[Entry]:
+    numbers = {entry.dump_id for entry in late}
+    return [entry for entry in contents if entry.dump_id not in numbers]
+
+
+def _grants(command: _Command, late: Sequence[Entry], facts: Facts, watch: Watch) -> tuple[str, ...]:
+    if not late:
+        return ()
+    with _listed(late) as listed:
+        return _pass(command, [listed], Pass(strict=passes(facts)[-1].strict), watch)
+
+
+def _pass(command: _Command, options: Sequence[str], one: Pass, watch: Watch) -> tuple[str, ...]:
     complaints = Complaints()
 
     def hear(line: str) -> None:
@@ -137,7 +159,7 @@ def _pass(command: _Command, one: Pass, watch: Watch) -> tuple[str, ...]:
         complaints.hear(line)
 
     finished = process.run(
-        [*command.argv, *one.options, command.archive],
+        [*command.argv, *options, *one.options, command.archive],
         control=command.control,
         env={**ENVIRONMENT, **command.environment},
         on_stderr=hear,

@@ -1,0 +1,109 @@
+"""The database that a drill makes on a server, fills and drops: whether it may, and how it is made."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import sql
+
+from amanat.domain.errors import RefusedError, SourceError, SpaceError
+from amanat.domain.model import Facts
+from amanat.domain.units import format_size
+from amanat.engines.postgresql import access
+from amanat.engines.postgresql.connection import Session
+from amanat.host import files
+
+PREFIX = "amanat_drill_"
+_GROWTH = 1.1  # an index built anew is not larger, but WAL and sorting need room for a while
+_BESIDE = 2  # sessions beside those that restore: one that looks on, one of ours
+_ROLE = "SELECT rolsuper, rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
+# By TCP it may be another machine, that has a folder of the same name.
+_FOLDER = """
+SELECT setting FROM pg_settings
+WHERE name = 'data_directory' AND inet_server_addr() IS NOT DISTINCT FROM inet_client_addr()
+"""
+_LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s)"
+_PROVIDERS = {"i": "icu", "b": "builtin", "c": "libc"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """The one that a drill connects as."""
+
+    name: str
+    is_superuser: bool
+    may_create: bool
+
+    def require(self) -> None:
+        if not self.may_create:
+            raise RefusedError(
+                f"role {self.name} may not create the database that a drill restores into",
+                hint=f'as a superuser: ALTER ROLE "{self.name}" CREATEDB',
+            )
+
+
+def role(asked: Session) -> Role:
+    is_superuser, may_create, name = asked.ask(_ROLE)[0]
+    return Role(name=name, is_superuser=is_superuser, may_create=may_create)
+
+
+def needed_bytes(facts: Facts) -> int:
+    return int(facts.source_bytes * _GROWTH)
+
+
+def require_room(asked: Session, facts: Facts) -> None:
+    """Where its folder is on this host, and known to the role; a server far away is not asked."""
+    known, needed = asked.ask(_FOLDER), needed_bytes(facts)
+    with contextlib.suppress(OSError):
+        if known and (free := files.free_bytes(Path(known[0][0]))) < needed:
+            raise SpaceError(
+                f"the server has {format_size(free)} free, the drill needs about {format_size(needed)}",
+                hint="make room on the server's disk, or say another `drill_server`",
+            )
+
+
+def jobs(asked: Session, wanted: int) -> int:
+    """How many connections may restore at once; SourceError where not even one is left."""
+    limit, left = access.left(asked, of_database=False)
+    if left <= _BESIDE:
+        raise SourceError(
+            f"a drill needs {_BESIDE + 1} connections, and {limit} leaves {max(0, left)}",
+            hint="try again when fewer are connected, or raise that limit",
+            transient=True,
+        )
+    return min(wanted, left - _BESIDE)
+
+
+def create(asked: Session, name: str, facts: Facts) -> None:
+    """Ordered and encoded as the original was, and open to its owner alone."""
+    new = sql.Identifier(name)
+    asked.ask(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(new) + _locale(facts))
+    asked.ask(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(new))
+
+
+def drop(asked: Session, name: str) -> None:
+    asked.ask(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def sweep(asked: Session, is_left: Callable[[str], bool]) -> None:
+    """``is_left``: whether the run of that id works no longer."""
+    for (name,) in asked.ask(_LEFT, [PREFIX]):
+        if is_left(name.removeprefix(PREFIX)):
+            drop(asked, name)
+
+
+def _locale(facts: Facts) -> sql.Composed:
+    """CREATE DATABASE of 15 and later knows providers; of 17 and later the builtin one."""
+    server = facts.extra.get("server")
+    if not isinstance(server, Mapping):
+        return sql.Composed([])
+    told = server["locale"]
+    provider = _PROVIDERS[told.get("datlocprovider", "c")]
+    options = {"ENCODING": server["encoding"], "LC_COLLATE": told["datcollate"], "LC_CTYPE": told["datctype"]}
+    if provider != "libc":
+        kind = "ICU_LOCALE" if provider == "icu" else "BUILTIN_LOCALE"
+        options |= {"LOCALE_PROVIDER": provider, kind: told.get("datlocale") or told["daticulocale"]}
+    return sql.Composed(
+        [sql.SQL(" {} = {}").format(sql.SQL(key), sql.Literal(value)) for key, value in options.items()]
+    )
