@@ -6,11 +6,19 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from amanat.domain.comparison import Comparison, Difference, Finding
-from amanat.domain.errors import ConfigurationError, DriftError, IntegrityError, ProofError, RefusedError
+from amanat.domain.errors import (
+    AnswerError,
+    ConfigurationError,
+    DriftError,
+    IntegrityError,
+    ProofError,
+    RefusedError,
+)
 from amanat.domain.model import EntryKind, Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Drills
 from amanat.domain.sql_check import SqlCheck, parse_expectation
@@ -86,10 +94,10 @@ def test_questions_of_the_users_own(workshop, expect, met):
     if met:
         assert workshop.take(policy=policy).proven
         return
-    with pytest.raises(
-        ProofError, match=r"check select count\(\*\) from sqlite_master: expected > 1000000, found"
-    ):
+    with pytest.raises(AnswerError, match=r"select count\(\*\) from sqlite_master: expected > 1000000, found"):
         workshop.take(policy=policy)
+    (kept,) = workshop.app.ports.register.snapshots()
+    assert (kept.proof, kept.proven) == (ProofLevel.READABLE, False)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +108,24 @@ def test_questions_of_the_users_own(workshop, expect, met):
         ("select * from nowhere", "no such table: nowhere"),
         ("with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n", "no answer"),
         ("create table more (id)", "readonly"),
+        ("attach database 'more.sqlite' as more", "not authorized"),
     ],
 )
 def test_a_question_that_does_more_or_gets_no_answer_fails_the_proof(workshop, sql, found):
     check = SqlCheck(sql=sql, expect=parse_expectation("1"), timeout=timedelta(seconds=0.2))
-    with pytest.raises(ProofError, match=f"expected = 1, found .*({found})"):
+    with pytest.raises(AnswerError, match=f"expected = 1, found .*({found})"):
         workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED, checks=(check,)))
+    assert not Path("more.sqlite").exists()
+
+
+def test_an_unhappy_question_harms_no_snapshot_that_was_proven(workshop):
+    check = SqlCheck(sql="select 0", expect=parse_expectation("1"))
+    taken = workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))
+    workshop.configure(replace(workshop.policy, checks=(check,)))
+    with pytest.raises(AnswerError, match="restored as it was taken, but check select 0: expected = 1, found 0"):
+        workshop.app.drill(taken, by="aysel", wait=0)
+    assert workshop.app.ports.register.snapshots()[0].proven
+    assert [(run.outcome, run.code) for run in runs(workshop, Stage.DRILL)] == [(Outcome.FAILED, "answer")]
 
 
 def test_waiting_for_another_run_is_no_part_of_a_drill(workshop):

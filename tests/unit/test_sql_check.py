@@ -24,6 +24,8 @@ from amanat.domain.sql_check import SqlCheck, parse_expectation
         ("!= 0", 7),
         ("!= open", None),
         ("true", True),
+        ("true", 1),
+        ("false", 0),
         ("null", None),
         ("two words", "two words"),
         ("2026-07-01", date(2026, 7, 1)),

@@ -11,6 +11,7 @@ from amanat.domain.sql_check import SqlCheck, text_of
 
 _SHOWN_CHARACTERS = 200
 _OF_THE_SERVER = {"extension", "version of collation"}
+_QUESTION = "check"
 _WHOLES = {"schema", "table", "foreign table", "view", "materialized view", "sequence", "collation"}
 
 
@@ -69,6 +70,11 @@ class Comparison:
         """All that differs is of the server it was restored on, and not of the snapshot."""
         return all(item.kind in _OF_THE_SERVER for item in self.differences)
 
+    @property
+    def is_answer(self) -> bool:
+        """All that was taken is there; it is a question of the user's own that had another answer."""
+        return all(item.kind == _QUESTION for item in self.differences)
+
 
 def answered(check: SqlCheck, rows: Sequence[Sequence[object]]) -> Difference | None:
     """What is wrong with an answer; None: it is as expected."""
@@ -80,7 +86,7 @@ def answered(check: SqlCheck, rows: Sequence[Sequence[object]]) -> Difference | 
 
 def unanswered(check: SqlCheck, found: str) -> Difference:
     return Difference(
-        kind="check", name=check.sql, finding=Finding.DIFFERS, expected=str(check.expect), found=found
+        kind=_QUESTION, name=check.sql, finding=Finding.DIFFERS, expected=str(check.expect), found=found
     )
 
 

@@ -87,6 +87,12 @@ class DriftError(AmanatError):
     kind = "drift"
 
 
+class AnswerError(AmanatError):
+    """A question of the user's own to a restored database had another answer than expected, or none."""
+
+    kind = "answer"
+
+
 class TimeoutExceededError(AmanatError):
     """The run took longer than its policy allows, and was stopped."""
 

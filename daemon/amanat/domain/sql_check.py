@@ -16,6 +16,7 @@ _NUMERIC: Mapping[str, Callable[[Decimal, Decimal], bool]] = MappingProxyType(
         ">=": lambda found, value: found >= value,
     }
 )
+_BOOLEANS = {"true": "1", "false": "0"}  # SQLite has no others
 _OPERATORS = ("=", "!=", *_NUMERIC)
 
 
@@ -31,7 +32,7 @@ class Expectation:
 
     def is_met_by(self, found: object) -> bool:
         """Numbers are compared as numbers, all else as text; NULL is nothing but ``null``."""
-        number, value = _number(found), _number(self.value)
+        number, value = _number(found), _number(_BOOLEANS.get(self.value, self.value))
         if self.operator in _NUMERIC:
             return number is not None and value is not None and _NUMERIC[self.operator](number, value)
         same = number == value if number is not None and value is not None else text_of(found) == self.value

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amanat.domain.comparison import Comparison
-from amanat.domain.errors import ConfigurationError, DriftError, ProofError, RefusedError
+from amanat.domain.errors import (
+    AmanatError,
+    AnswerError,
+    ConfigurationError,
+    DriftError,
+    ProofError,
+    RefusedError,
+)
 from amanat.domain.events import Event
 from amanat.domain.model import Facts
 from amanat.domain.policy import Database, Policy
@@ -19,7 +26,7 @@ Rehearse = Callable[[Path, Facts], float]
 
 def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, control: Control) -> Rehearse:
     """To be called with an artefact and its facts: says how many seconds restoring took. ProofError names what
-    differs, DriftError where that is the server's doing.
+    differs, DriftError where that is the server's doing, AnswerError where only the user's questions are unhappy.
     """
 
     def rehearse(artefact: Path, facts: Facts) -> float:
@@ -54,8 +61,7 @@ def configured(ports: Ports, name: str) -> Database:
 
 def _judge(name: str, comparison: Comparison) -> None:
     if comparison.differences:
-        kind = DriftError if comparison.is_drift else ProofError
-        raise kind(f"{name} was restored, and is not what was taken: {_told(comparison)}", hint=_HINTS[kind])
+        raise _failure(name, comparison)
     if comparison.not_compared:
         raise RefusedError(
             f"{name} was restored, but not compared: {'; '.join(comparison.not_compared)}",
@@ -63,10 +69,18 @@ def _judge(name: str, comparison: Comparison) -> None:
         )
 
 
-_HINTS = {
-    DriftError: "the snapshot is as it was, the server is not: see to its extensions and collations",
-    ProofError: "take a new snapshot; see what changed the file or the manifest",
-}
+def _failure(name: str, comparison: Comparison) -> AmanatError:
+    differs = f"{name} was restored, and is not what was taken: {_told(comparison)}"
+    if comparison.is_drift:
+        return DriftError(
+            differs, hint="the snapshot is as it was, the server is not: see to its extensions and collations"
+        )
+    if comparison.is_answer:
+        return AnswerError(
+            f"{name} was restored as it was taken, but {_told(comparison)}",
+            hint="the snapshot is as it was: see to the data of then, or to the question",
+        )
+    return ProofError(differs, hint="take a new snapshot; see what changed the file or the manifest")
 
 
 def _told(comparison: Comparison) -> str:

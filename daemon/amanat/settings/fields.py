@@ -18,7 +18,7 @@ from amanat.domain.errors import ConfigurationError
 from amanat.domain.model import MANUAL_POLICY
 from amanat.domain.policy import Schedule
 from amanat.domain.schedule import next_instants
-from amanat.domain.sql_check import parse_expectation
+from amanat.domain.sql_check import parse_expectation, text_of
 from amanat.domain.units import parse_duration, parse_size
 from amanat.settings.libpq import KEYWORDS, SECRET_KEYWORDS, SECRET_REMEDY
 from amanat.settings.words import did_you_mean
@@ -59,9 +59,9 @@ def parse_percent(text: str) -> int:
 
 
 def _expectation(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float):
         raise ValueError('must be a value, or one after an operator, such as ">= 1"')  # noqa: TRY004 - for pydantic
-    text = str(value)
+    text = text_of(value)
     parse_expectation(text)
     return text
 
@@ -211,7 +211,7 @@ Percent = Annotated[str, AfterValidator(_percent), _schema(r"^([1-9]\d?|100)%$|^
 Expectation = Annotated[
     str,
     BeforeValidator(_expectation),
-    WithJsonSchema({"type": ["string", "number"], "examples": [">= 1", "= open", 0]}),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "examples": [">= 1", "= open", 0]}),
 ]
 Cron = Annotated[str, AfterValidator(_cron), _schema(r"^\s*\S+(\s+\S+){4}\s*$", "15 2 * * *")]
 Zone = Annotated[str, AfterValidator(_zone), _schema(r"\S", "UTC", "Asia/Baku", "Europe/Paris")]

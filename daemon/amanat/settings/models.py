@@ -181,7 +181,7 @@ class PolicyModel(Strict):
         " server, or on one that is thrown away where the role may not create databases.",
     )
     checks: Annotated[list[CheckModel], Field(min_length=1)] | None = Field(
-        default=None, description="Questions to the restored database; a wrong answer fails its proof."
+        default=None, description="Questions to the restored database; with a wrong answer it is not proven."
     )
     verify: RereadingModel | None = Field(
         default=None, description="When stored snapshots are read again from the disk, and how much of them."

@@ -21,9 +21,15 @@ def differences(copy: Path, checks: Sequence[SqlCheck], control: Control) -> lis
     return [difference for difference in found if difference]
 
 
+def _allowed(action: int, *_: object) -> int:
+    """Another file that is attached would be made if it is not there."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+
 def _asked(copy: Path, check: SqlCheck, control: Control) -> Difference | None:
     with contextlib.closing(connect(copy, Access.FROZEN)) as connection:
         connection.execute("PRAGMA query_only = ON")
+        connection.set_authorizer(_allowed)
         connection.text_factory = lambda text: text.decode(errors="replace")
         try:
             rows = attended(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amanat.domain.errors import ConfigurationError, NotFoundError
+from amanat.domain.errors import ConfigurationError, ExitCode, NotFoundError
 from amanat.domain.model import MANIFEST_SUFFIX, MANUAL_POLICY, ProofLevel, Scope
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, progress, session
@@ -49,7 +49,8 @@ def snapshot(
 ) -> None:
     """Take a snapshot now, prove it, and keep it.
 
-    Exit status: 0 taken and proven, 2 usage, 3 failed, 5 no such database or policy, 6 busy or stood back.
+    Exit status: 0 taken and proven, 2 usage, 3 failed, 4 kept but not proven, as its policy allows no drill now,
+    5 no such database or policy, 6 busy or stood back.
     """
     from amanat.services.request import Request
 
@@ -73,6 +74,8 @@ def snapshot(
         taken = app.take(request)
     handed = app.ports.store.hand_out(taken.path, beside.resolve()) if beside else None
     _print_snapshot(app, taken, as_json=as_json, handed=handed)
+    if not taken.proven:
+        raise typer.Exit(ExitCode.REFUSED)
 
 
 def list_(
