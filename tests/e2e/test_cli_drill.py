@@ -44,6 +44,15 @@ def test_a_policy_proves_by_restoring_and_a_drill_does_it_again(drilled, postgre
     assert left(postgres) == []
 
 
+def test_a_snapshot_that_its_policy_does_not_let_be_proven_is_4(drilled):
+    never = '{schedule: {cron: "0 4 * * sun"}, max_size: 1KB}'
+    drilled.policies(drilled.file.read_text().replace("proof: restored", f"proof: restored, drills: {never}"))
+    said = drilled.fails(4, "snapshot", "atis", "--policy=nightly")
+    assert "drills.max_size is 1000 B" in said
+    (kept,) = drilled.json("list")
+    assert (kept["proof"], kept["proven"]) == ("readable", False)
+
+
 def test_a_drill_without_a_snapshot_or_a_database_is_5(drilled):
     drilled.ok("reconcile")
     assert "no snapshot" in drilled.fails(5, "drill")
