@@ -237,6 +237,7 @@ class EngineContract:
         for attempt in (
             lambda: engine.source_bytes(control, order.scratch),
             lambda: engine.examine(order, control),
+            lambda: engine.live(order.scratch, control),
             lambda: engine.take(order, control),
         ):
             with pytest.raises(SourceError) as failure:

@@ -32,6 +32,7 @@ HEAVY = {
 SELDOM = {
     "amanat.domain.description",
     "amanat.domain.doctor",
+    "amanat.domain.gate",
     "amanat.domain.manifest",
     "amanat.domain.policy",
     "amanat.domain.schedule",

@@ -24,6 +24,7 @@ SETTINGS = {
     "synchronous_commit": "off",
     "shared_buffers": "16MB",
     "max_connections": "40",
+    "max_prepared_transactions": "2",
     "logging_collector": "off",
 }
 _INITDB = ["--username=postgres", "--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8"]

@@ -14,6 +14,7 @@ from amanat.ports.run import Control
 if TYPE_CHECKING:  # most commands neither compare nor examine
     from amanat.domain.comparison import Comparison
     from amanat.domain.doctor import Check
+    from amanat.domain.gate import Live
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,12 @@ class Engine(Protocol):
 
         At least client, compression and access, each by its name and without a subject. Raises
         as ``source_bytes`` does where the database cannot be reached at all.
+        """
+
+    def live(self, scratch: Path, control: Control) -> "Live":
+        """What the database is now, for who wants to change its schema; reads no rows of the application.
+
+        Behind locks of others it waits for two seconds, then tells of these alone (``gate.locked_away``).
         """
 
     def take(self, order: Order, control: Control) -> Artefact:

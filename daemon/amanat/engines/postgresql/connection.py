@@ -5,6 +5,7 @@ The password goes into a pgpass file of the run, which both read; the string nam
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,14 +55,19 @@ class Target:
 def target(parameters: Mapping[str, str], password: str | None, scratch: Path) -> Target:
     """Writes the pgpass file where there is a password. No other target's sessions have the same name."""
     defaults = {"connect_timeout": _CONNECT_SECONDS}
-    name = {"application_name": _unique(parameters.get("application_name", "amanat"))}
+    name = {"application_name": f"{_name(parameters)}-{secrets.token_hex(4)}"}
     secret = {"passfile": str(_write_passfile(scratch / "pgpass", password))} if password is not None else {}
     return Target(conninfo=_conninfo({**defaults, **parameters, **name, **secret}), label=_label(parameters))
 
 
-def _unique(name: str) -> str:
+def is_name_of_ours(application_name: str, parameters: Mapping[str, str]) -> bool:
+    """Whether a target with these parameters could have given its sessions this name."""
+    return bool(re.fullmatch(rf"{re.escape(_name(parameters))}-[0-9a-f]{{8}}", application_name))
+
+
+def _name(parameters: Mapping[str, str]) -> str:
     """The server keeps 63 bytes of it, and of these only ASCII (manual, application_name)."""
-    return f"{name.encode('ascii', 'replace').decode()[:50]}-{secrets.token_hex(4)}"
+    return parameters.get("application_name", "amanat").encode("ascii", "replace").decode()[:50]
 
 
 def _conninfo(parameters: Mapping[str, str]) -> str:

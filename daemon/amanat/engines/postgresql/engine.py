@@ -7,10 +7,11 @@ from pathlib import Path
 
 from amanat.domain.doctor import Check
 from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
+from amanat.domain.gate import Live
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
 from amanat.domain.scope import Selection, select
-from amanat.engines.postgresql import access, catalog, examining
+from amanat.engines.postgresql import access, catalog, examining, living
 from amanat.engines.postgresql.archive import archive_version
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session, Target, session, target
@@ -57,6 +58,10 @@ class PostgresqlEngine:
     def examine(self, order: Order, control: Control) -> list[Check]:
         with session(self._target(order.scratch), control) as asked:
             return list(examining.examine(asked, order, self._places, control))
+
+    def live(self, scratch: Path, control: Control) -> Live:
+        with session(self._target(scratch), control) as asked:
+            return living.look(asked, self._parameters)
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)

@@ -38,7 +38,7 @@ def facts(asked: Session) -> dict[str, object]:
     in_recovery, position = asked.ask(_WAL)[0]
     return {
         "server": {
-            **_identifier(asked),
+            **identity(asked),
             "encoding": encoding,
             "locale": {name: database[name] for name in _LOCALE if database.get(name) is not None},
             "in_recovery": in_recovery,
@@ -48,8 +48,9 @@ def facts(asked: Session) -> dict[str, object]:
     }
 
 
-def _identifier(asked: Session) -> Mapping[str, object]:
-    """Not everybody may know it."""
+def identity(asked: Session) -> Mapping[str, str]:
+    """Which server and database; not everybody may know the first."""
+    database = {"database": asked.database_name}
     if not asked.ask(_MAY_IDENTIFY)[0][0]:
-        return {}
-    return {"system_identifier": asked.ask(_IDENTIFIER)[0][0]}
+        return database
+    return {"system_identifier": asked.ask(_IDENTIFIER)[0][0], **database}

@@ -43,7 +43,7 @@ def told(copy: Path, facts: Facts, proof: ProofLevel, control: Control) -> Facts
         digests = rows.read(connection) if proof.reaches(ProofLevel.RESTORED) else ()
         pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
         description = describe(connection).compact
-        further = {**pragmas, "migrations": list(_migrations(connection))}
+        further = {**pragmas, "migrations": list(migrations(connection))}
         return replace(facts, rows=digests, description=description, extra={**facts.extra, **further})
 
     return inside(copy, control, work)
@@ -54,7 +54,9 @@ def _printable(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _migrations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+def migrations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    """The last one of each framework, told the same of a copy and of the database itself."""
+    connection.text_factory = _printable
     names = {framework.table for framework in FRAMEWORKS}
     for table in application_tables(connection):
         if table.name in names and (fact := _last(connection, table.name)):

@@ -5,15 +5,17 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from amanat.domain.doctor import Check
-from amanat.domain.errors import StoreError
+from amanat.domain.errors import StoreError, TimeoutExceededError
+from amanat.domain.gate import Holder, Live, locked_away
 from amanat.domain.model import EngineName, Facts, ProofLevel
 from amanat.domain.policy import SqliteSource
 from amanat.domain.scope import Selection, Table, named, select
-from amanat.engines.sqlite import description, examining, packing, subset
+from amanat.engines.sqlite import description, examining, living, packing, subset
 from amanat.engines.sqlite.connection import attended, inside, translating
 from amanat.engines.sqlite.copying import Copied, copy, finish
 from amanat.engines.sqlite.glance import Stamp, stamp_of
@@ -22,11 +24,13 @@ from amanat.engines.sqlite.raw import pin
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.engines.sqlite.schema import application_tables, row_counts
 from amanat.engines.sqlite.source import OpenSource, SourceChangedError, opened
+from amanat.host.control import Limited
 from amanat.host.sealing import Sealing
 from amanat.ports.engine import Artefact, Order
 from amanat.ports.run import Control
 
 _ATTEMPTS = 3  # for a source that can only be read without locks and was written to meanwhile
+_LOCK_WAIT = timedelta(seconds=2)  # who has a database to himself for longer holds up a migration too
 
 T = TypeVar("T")
 
@@ -76,6 +80,19 @@ class SqliteEngine:
                 return list(examining.examine(source, order))
 
         return _persistently(look)
+
+    def live(self, scratch: Path, control: Control) -> Live:  # noqa: ARG002 - the port's signature
+        patience = Limited(control, _LOCK_WAIT)
+
+        def look() -> Live:
+            with opened(self._path, patience) as source:
+                return living.look(source)
+
+        try:
+            return _persistently(look)
+        except TimeoutExceededError:
+            control.check()
+            return locked_away([Holder(key="all", description=f"a process that has {self._path} to itself")])
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)
@@ -135,6 +152,7 @@ def _facts(source: OpenSource, selection: Selection) -> Facts:
         source_bytes=source.size,
         tables=tuple(table.name for table in selection.kept),
         extra={
+            "path": living.printed(source.path),
             "user_version": source.user_version,
             "page_size": source.page_size,
             "journal_mode": "wal" if source.wal else "delete",

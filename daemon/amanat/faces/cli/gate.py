@@ -1,0 +1,128 @@
+"""``gate``."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amanat.domain.errors import ConfigurationError, ExitCode
+from amanat.domain.model import MANUAL_POLICY, ProofLevel
+from amanat.domain.units import parse_duration
+from amanat.faces.cli import output, progress, session
+
+if TYPE_CHECKING:
+    from amanat.app import App
+    from amanat.domain.gate import Verdict, Wanted
+    from amanat.services.request import Request
+
+_PRE_RELEASE = "pre-release"
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command(rich_help_panel="Migrations")(gate)
+
+
+def gate(
+    database: Annotated[str, typer.Argument(help="A configured database, or laravel:FOLDER.")],
+    *,
+    max_age: Annotated[str, typer.Option(help="How old the snapshot may be.")] = "1h",
+    level: Annotated[
+        ProofLevel | None, typer.Option(help="How far it must be proven.", show_default="as its policy asks")
+    ] = None,
+    policy: Annotated[str, typer.Option(help="Only snapshots of this policy.", show_default="any")] = "",
+    wait: Annotated[str, typer.Option(help="How long to wait for runs and locks to end.")] = "0s",
+    take: Annotated[
+        bool, typer.Option("--take", help="Take a snapshot where none serves, and ask again.")
+    ] = False,
+    purpose: Annotated[str, typer.Option(help="With --take: why, for the register.")] = "",
+    by: output.By = "",
+    as_json: output.AsJson = False,
+) -> None:
+    """May a migration begin? Only with a fresh, proven snapshot to go back to, and with nothing in its way.
+
+    Exit status: 0 open; 4 closed; 2 usage, or there is no register; 3 the database cannot be asked, or --take
+    failed; 5 no such database or policy; 6 --take found it busy, or stood back.
+    """
+    from amanat.domain.gate import Wanted
+
+    waiting, oldest = output.seconds(wait), _max_age(max_age)
+    if level is ProofLevel.NONE:
+        raise ConfigurationError("level none proves nothing", hint="ask for stored, readable or restored")
+    with progress.shown(silent=as_json) as on_progress:
+        app = session.open_app(on_progress=on_progress, create=take)
+        session.stop_on_signals(app.stop)
+        found = app.database(database)
+        if policy:
+            app.policy(policy, found.name)
+        wanted = Wanted(database=found, max_age=oldest, level=level, policy=policy or None)
+        request = _request(app, wanted, purpose=purpose, by=by, wait=waiting) if take else None
+        verdict = _asked(app, wanted, request, wait=waiting)
+    if as_json:
+        output.print_json(_row(verdict, found.name))
+    else:
+        _print(verdict, found.name)
+    if not verdict.is_open:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _max_age(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise ConfigurationError(f"--max-age: {exc}") from exc
+
+
+def _request(app: "App", wanted: "Wanted", *, purpose: str, by: str, wait: float) -> "Request":
+    """What --take would take; ConfigurationError where that could not be, before it is needed one day."""
+    from amanat.services.request import Request, require_usable
+
+    name = wanted.database.name
+    known = app.configuration.policies.get(_PRE_RELEASE)
+    policy = wanted.policy or (_PRE_RELEASE if known and name in known.databases else MANUAL_POLICY)
+    request = Request(
+        database=wanted.database,
+        policy=app.policy(policy, name),
+        by=output.who(by),
+        name=policy,
+        purpose=purpose,
+        version=app.settings.app_version,
+        wait=wait,
+    )
+    require_usable(request)
+    return request
+
+
+def _asked(app: "App", wanted: "Wanted", request: "Request | None", *, wait: float) -> "Verdict":
+    from amanat.services import gate as service
+
+    verdict = service.ask(app.ports, wanted, wait=wait)
+    if verdict.snapshot or not request:
+        return verdict
+    taken = app.take(request)
+    if wanted.level and not taken.proof.reaches(wanted.level):
+        app.verify(taken, level=wanted.level, by=request.by, wait=wait)
+    return service.ask(app.ports, wanted, wait=wait)
+
+
+def _row(verdict: "Verdict", database: str) -> dict[str, Any]:
+    from amanat.services.report import snapshot_row
+
+    return {
+        "database": database,
+        "open": verdict.is_open,
+        "snapshot": snapshot_row(verdict.snapshot) if verdict.snapshot else None,
+        "reasons": [
+            {"reason": refusal.reason, "message": refusal.message, "hint": refusal.hint}
+            for refusal in verdict.refusals
+        ],
+    }
+
+
+def _print(verdict: "Verdict", database: str) -> None:
+    if verdict.snapshot:
+        taken = output.local(verdict.snapshot.taken_at)
+        typer.echo(f"snapshot {verdict.snapshot.id} of {database}: {verdict.snapshot.proof}, taken {taken}")
+    for refusal in verdict.refusals:
+        typer.echo(f"{refusal.reason}: {output.one_line(refusal.message)}")
+        typer.echo(f"  → {output.one_line(refusal.hint)}")
+    typer.echo(f"the gate of {database} is {'open' if verdict.is_open else 'closed'}")
