@@ -51,6 +51,11 @@ EXCEPTIONS = {
     "operators that were only named": "CREATE OPERATOR <=> (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq, NEGATOR = <!>); DROP OPERATOR <=> (int, int)",
     "given to an extension": "CREATE EXTENSION citext; CREATE TABLE t (a int); ALTER EXTENSION citext ADD TABLE t",
     "public that was dropped": "DROP SCHEMA public",
+    "settings of a role in the database": "SELECT format('ALTER ROLE postgres IN DATABASE %I SET work_mem = %L', current_database(), '9MB') \\gexec",
+    "comment on the database": "SELECT format('COMMENT ON DATABASE %I IS %L', current_database(), 'ours') \\gexec",
+    "triggers of a foreign key": "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a); ALTER TABLE b DISABLE TRIGGER ALL",
+    "rows of a materialized view": "CREATE TABLE t (a int); CREATE MATERIALIZED VIEW v AS SELECT a FROM t; INSERT INTO t VALUES (1)",
+    "stored generated columns": "CREATE FUNCTION next(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1'; CREATE TABLE t (a int, b int GENERATED ALWAYS AS (next(a)) STORED); INSERT INTO t VALUES (1); CREATE OR REPLACE FUNCTION next(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1'",
     "rights in information_schema": "GRANT INSERT ON information_schema.sql_parts TO pg_monitor",
 }  # fmt: skip
 """What a drill tells nothing of, though a restore does not bring it: named in documentation/facts.md."""

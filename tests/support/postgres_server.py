@@ -49,6 +49,15 @@ class Workspace:
             self._servers[major, tcp] = self._start(major, tcp=tcp)
         return self._servers[major, tcp]
 
+    def standby(self, major: int) -> "Server":
+        """``server`` from now on: in recovery, and waiting for a primary that there is not."""
+        server = self.server(major)
+        server.psql("CHECKPOINT")
+        server.stop()
+        server.become_standby()
+        server.start(self._as_server())
+        return server
+
     def close(self) -> None:
         for server in self._servers.values():
             server.stop()
@@ -129,6 +138,10 @@ class Server:
         if self._process:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(timeout=_START_SECONDS)
+
+    def become_standby(self) -> None:
+        """From the next start on (manual, standby.signal)."""
+        (self._data / "standby.signal").touch()
 
     def psql(self, sql: str, dbname: str = "postgres") -> str:
         """Run SQL by the stock psql as superuser; returns the bare values, a line a row."""

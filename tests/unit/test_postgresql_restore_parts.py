@@ -3,7 +3,7 @@
 import pytest
 
 from amanat.archive import DataState, Entry, Section
-from amanat.domain.errors import IntegrityError, SourceError, ToolError
+from amanat.domain.errors import IntegrityError, SourceError, SpaceError, ToolError
 from amanat.domain.model import Facts, TableRows
 from amanat.engines.postgresql.connection import Target
 from amanat.engines.postgresql.restoring import order, sessions
@@ -149,7 +149,7 @@ def test_a_lenient_pass_that_stopped_is_no_success():
         ('could not execute query: ERROR:  role "app" does not exist', SourceError, "globals", False),
         ('ERROR:  could not open extension control file "/x": No such file', SourceError, "extension", False),
         ('ERROR:  extension "postgis" is not available', SourceError, "extension", False),
-        ('ERROR:  could not extend file "base/1": No space left on device', SourceError, "room", False),
+        ('ERROR:  could not extend file "base/1": No space left on device', SpaceError, "room", False),
         ("ERROR:  permission denied to create extension", SourceError, "superuser", False),
         ('connection to server at "x" failed: Connection refused', SourceError, "runs there", True),
         ("could not uncompress data: invalid block type", IntegrityError, "another snapshot", False),
@@ -166,11 +166,7 @@ def test_what_failures_mean(said, kind, hint, transient):
     assert "PostgreSQL database copy" in failure.value.message
 
 
-def test_own_options_of_the_user_win(monkeypatch):
-    monkeypatch.setenv("PGOPTIONS", "-c work_mem=1MB")
-    settings = {"synchronous_commit": "off"}
-    plain = sessions.access(settings, Target(conninfo="dbname=x", label="x"))
-    assert plain.environment == {"PGOPTIONS": "-c synchronous_commit=off -c work_mem=1MB"}
-    own = sessions.access(settings, Target(conninfo="dbname=x options='-c role=app'", label="x"))
-    assert own.environment == {}
+def test_own_options_of_the_user_win():
+    plain = Target(conninfo="dbname=x options='-c role=app'", label="x")
+    own = sessions.with_settings({"synchronous_commit": "off"}, plain, "-c role=app")
     assert "options='-c synchronous_commit=off -c role=app'" in own.conninfo

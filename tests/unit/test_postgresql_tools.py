@@ -172,6 +172,15 @@ def test_a_statement_that_names_all_tables_is_not_shown_whole():
 
 
 @pytest.mark.parametrize(
+    ("text", "state"), [("could not extend file: No space left on device", None), ("Platte voll", "53100")]
+)
+def test_a_full_disk_of_the_server(text, state):
+    error = source_error("it", text, state)
+    assert (type(error), error.transient) == (SpaceError, False)
+    assert "database server" in error.hint
+
+
+@pytest.mark.parametrize(
     ("said", "shown"),
     [("backup", "backup"), ("x" * 70, "x" * 50), ("yedək nüsxə", "yed?k n?sx?")],
     ids=["short", "long", "not ASCII"],
@@ -196,7 +205,7 @@ def test_states_tell_where_the_text_is_in_another_language(state, transient):
     [
         (1, "pg_dump: error: could not write to output file: No space left on device", SpaceError),
         (1, 'pg_dump: error: could not open output file "/s/x": Permission denied', StoreError),
-        (1, "pg_dump: error: query failed: ERROR:  could not extend file: No space left on device", ToolError),
+        (1, "pg_dump: error: query failed: ERROR:  could not extend file: No space left on device", SpaceError),
         (1, "pg_dump: error: query failed: ERROR:  permission denied for sequence a", SourceError),
         (1, "pg_dump: error: query failed: server closed the connection unexpectedly", SourceError),
         (-9, "pg_dump: reading schemas", ToolError),

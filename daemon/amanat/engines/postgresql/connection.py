@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ _SETTINGS = {
     "row_security": "off",
     "search_path": "pg_catalog",
 }
+# By TCP the addresses of one machine are the same, by a Unix socket there are none.
+_CLIENT = "SELECT inet_client_port(), inet_server_addr() IS NOT DISTINCT FROM inet_client_addr()"
 _T = TypeVar("_T")
 Row = tuple[Any, ...]
 
@@ -133,6 +136,17 @@ class Session:
     def server_major(self) -> int:
         return self._connection.info.server_version // 10000
 
+    @property
+    def options(self) -> str:
+        """The server's, as libpq found them: in the parameters, in a service file or in PGOPTIONS."""
+        return self._connection.info.options
+
+    def is_on_this_host(self) -> bool:
+        """Whether the server is. Through a tunnel or a pooler it sees another port of its client than we have."""
+        own = _own_port(self._connection.fileno())
+        port, same_address = self.ask(_CLIENT)[0]
+        return bool(same_address) and port == own
+
     def ask(self, query: LiteralString | sql.Composed, parameters: Sequence[object] = ()) -> list[Row]:
         statement = sql.SQL(query) if isinstance(query, str) else query
 
@@ -213,6 +227,12 @@ def _connect(conninfo: str, control: Control) -> "psycopg.Connection[Row]":
         for connection in made:
             connection.close()
         raise
+
+
+def _own_port(descriptor: int) -> int | None:
+    """None: of a Unix socket."""
+    with socket.socket(fileno=os.dup(descriptor)) as own:
+        return None if own.family == socket.AF_UNIX else int(own.getsockname()[1])
 
 
 @contextlib.contextmanager

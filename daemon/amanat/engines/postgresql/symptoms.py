@@ -8,7 +8,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from amanat.domain.errors import SourceError, YieldedError
+from amanat.domain.errors import SourceError, SpaceError, YieldedError
 
 YIELD_HINT = "it is tried again for as long as the policy's timeout allows; take snapshots when nobody migrates"
 
@@ -19,6 +19,7 @@ class Symptom:
     hint: str
     transient: bool = False
     yields: bool = False
+    is_full: bool = False
     states: tuple[str, ...] = ()
 
     def fits(self, text: str, sqlstate: str | None) -> bool:
@@ -73,6 +74,12 @@ _SYMPTOMS = (
         pattern="permission denied (for|to)",
         hint="grant the role what it lacks; pg_read_all_data lets it read every table",
         states=("42501",),
+    ),
+    Symptom(
+        pattern="No space left on device|Disk quota exceeded",
+        hint="make room on the disk of the database server",
+        is_full=True,
+        states=("53100",),
     ),
     Symptom(
         pattern="starting up|shutting down|in recovery mode|not yet accepting|not accepting connections",
@@ -131,10 +138,16 @@ def recognise(text: str, sqlstate: str | None = None) -> Symptom | None:
     return next((symptom for symptom in _SYMPTOMS if symptom.fits(text, sqlstate)), None)
 
 
-def source_error(what: str, text: str, sqlstate: str | None = None) -> SourceError | YieldedError:
+def _kind(symptom: Symptom) -> type[SourceError | YieldedError | SpaceError]:
+    if symptom.is_full:
+        return SpaceError
+    return YieldedError if symptom.yields else SourceError
+
+
+def source_error(what: str, text: str, sqlstate: str | None = None) -> SourceError | YieldedError | SpaceError:
     """``what`` and the server's own words on one line; YieldedError where another session holds a lock."""
     symptom = recognise(text, sqlstate)
-    kind = YieldedError if symptom and symptom.yields else SourceError
+    kind = _kind(symptom) if symptom else SourceError
     return kind(
         f"{what}: {textwrap.shorten(_OUR_PASSFILE.sub('', text), _SHOWN, placeholder=' …')}",
         hint=symptom.hint if symptom else "see the server's log",

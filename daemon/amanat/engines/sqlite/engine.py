@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -104,7 +104,8 @@ class SqliteEngine:
         with Sealing(artefact) as sealing, translating(self._path):
             with opened(self._path, control) as source:
                 taken = _taken(source, order, plain, control)
-            facts = description.told(plain, _completed(taken, plain, order, control), order.proof, control)
+            completed, left_out = _completed(taken, plain, order, control)
+            facts = description.told(plain, completed, order.proof, control)
             if not packed:
                 sealing.advance(plain.stat().st_size)
             with ThreadPoolExecutor(1) as beside:
@@ -123,7 +124,7 @@ class SqliteEngine:
             readable=order.prove_readable is not None,
             facts=replace(facts, extra={**facts.extra, **references.facts}),
             tools={"sqlite": sqlite3.sqlite_version},
-            warnings=references.warnings,
+            warnings=(*left_out, *references.warnings),
         )
 
 
@@ -160,19 +161,28 @@ def _facts(source: OpenSource, selection: Selection) -> Facts:
     )
 
 
-def _completed(taken: _Taken, plain: Path, order: Order, control: Control) -> Facts:
-    """Makes the copy one file of what was ordered, and counts in it."""
+def _completed(taken: _Taken, plain: Path, order: Order, control: Control) -> tuple[Facts, tuple[str, ...]]:
+    """Makes the copy one file of what was ordered, and counts in it; warnings of what it leaves out."""
     finish(taken.copied, plain, control)
     counts: dict[str, int] = {}
     if taken.counted:
         counts = inside(plain, control, lambda copied: row_counts(copied, taken.counted))
+    left_out: tuple[str, ...] = ()
     if not order.scope.is_whole:
         whole = plain.with_name("whole.sqlite")
         plain.rename(whole)
-        subset.extract(whole, plain, order.scope, taken.selection, control)
+        left_out = subset.extract(whole, plain, order.scope, taken.selection, control)
     copied = {"copied_by": taken.copied.by.value, "copied_by_reason": taken.copied.reason}
     pages = {"page_count": plain.stat().st_size // taken.copied.page_size}
-    return replace(taken.facts, counts=counts, extra={**taken.facts.extra, **copied, **pages})
+    facts = replace(taken.facts, counts=counts, extra={**taken.facts.extra, **copied, **pages})
+    return facts, _told(left_out)
+
+
+def _told(left_out: Sequence[str]) -> tuple[str, ...]:
+    """No more than one warning."""
+    if not left_out:
+        return ()
+    return (f"left out are views that need tables which the snapshot does not hold: {', '.join(left_out)}",)
 
 
 def _references(taken: _Taken, plain: Path, order: Order, control: Control) -> _References:

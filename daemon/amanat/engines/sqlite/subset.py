@@ -12,8 +12,8 @@ from amanat.engines.sqlite.schema import application_tables, quoted
 from amanat.ports.run import Control
 
 
-def extract(whole: Path, target: Path, scope: Scope, selection: Selection, control: Control) -> None:
-    """Write the selection to ``target``; ``whole``, a private copy, is used up.
+def extract(whole: Path, target: Path, scope: Scope, selection: Selection, control: Control) -> tuple[str, ...]:
+    """Write the selection to ``target``; ``whole``, a private copy, is used up. Returns views that were left out.
 
     ``VACUUM INTO`` and not ``VACUUM``: it keeps row ids, needs no room in /tmp, and writes once.
     """
@@ -21,31 +21,47 @@ def extract(whole: Path, target: Path, scope: Scope, selection: Selection, contr
     with contextlib.closing(connect(whole, Access.WRITE)) as connection:
         wal = connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-        def cut() -> None:
-            _cut(connection, scope, selection)
+        def cut() -> tuple[str, ...]:
+            left_out = _cut(connection, scope, selection)
             connection.execute("VACUUM INTO ?", (str(target),))
+            return left_out
 
-        attended(connection, control, cut)
+        left_out = attended(connection, control, cut)
     whole.unlink()
     if wal:
         _set_wal(target)
+    return left_out
 
 
-def _cut(connection: sqlite3.Connection, scope: Scope, selection: Selection) -> None:
+def _cut(connection: sqlite3.Connection, scope: Scope, selection: Selection) -> tuple[str, ...]:
     without_safety(connection)
     connection.execute("PRAGMA foreign_keys = OFF")  # or a DROP deletes the rows that refer to the table
     connection.execute("PRAGMA secure_delete = OFF")  # this file is thrown away
+    left_out: tuple[str, ...] = ()
     if scope.tables or scope.exclude:
-        _drop_views(connection)
         _drop_tables(connection, keep=selection.kept)
+        left_out = _drop_views(connection, all_of_them=bool(scope.tables))
     for table in selection.without_data:
         _empty(connection, table)
+    return left_out
 
 
-def _drop_views(connection: sqlite3.Connection) -> None:
-    views = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall()
-    for (name,) in views:
+def _drop_views(connection: sqlite3.Connection, *, all_of_them: bool) -> tuple[str, ...]:
+    """Those that need what is no longer there, which are returned; or all, where only tables were asked for."""
+    views = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name").fetchall()
+    dropped = tuple(name for (name,) in views if all_of_them or _leads_out(connection, name))
+    for name in dropped:
         connection.execute(f"DROP VIEW {quoted(name)}")
+    return () if all_of_them else dropped
+
+
+def _leads_out(connection: sqlite3.Connection, view: str) -> bool:
+    """A view may fail here for other reasons, such as a function that only the application has."""
+    try:
+        connection.execute(f"EXPLAIN SELECT * FROM {quoted(view)}")  # noqa: S608
+    except sqlite3.OperationalError as exc:
+        return str(exc).startswith("no such table: ")
+    return False
 
 
 def _drop_tables(connection: sqlite3.Connection, *, keep: tuple[Table, ...]) -> None:

@@ -133,8 +133,9 @@ def failure(finished: process.Finished, target: Target) -> AmanatError:
     tool = Path(finished.argv[0]).name
     what = f"{tool} of {target.label} {finished.how}"
     by_server = "ERROR:" in said
-    if _FULL.search(said) and not by_server:
-        return SpaceError(f"{what}: {said}", hint="make room on the store's file system, or prune")
+    if _FULL.search(said):
+        where = "the disk of the database server" if by_server else "the store's file system, or prune"
+        return SpaceError(f"{what}: {said}", hint=f"make room on {where}")
     if finished.returncode > 0 and recognise(said) and not _UNWRITABLE.search(said):
         return source_error(what, said)
     if _UNWRITABLE.search(said) and not by_server:

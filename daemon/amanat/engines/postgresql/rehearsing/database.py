@@ -17,25 +17,30 @@ from amanat.host import files
 PREFIX = "amanat_drill_"
 _GROWTH = 1.1  # an index built anew is not larger, but WAL and sorting need room for a while
 _BESIDE = 2  # sessions beside those that restore: one that looks on, one of ours
-_ROLE = "SELECT rolsuper, rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
-# By TCP it may be another machine, that has a folder of the same name.
-_FOLDER = """
-SELECT setting FROM pg_settings
-WHERE name = 'data_directory' AND inet_server_addr() IS NOT DISTINCT FROM inet_client_addr()
+_ROLE = """
+SELECT rolsuper, rolsuper OR rolcreatedb, rolname, pg_is_in_recovery() FROM pg_roles WHERE rolname = current_user
 """
+_FOLDER = "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
+_WRITING = "SET default_transaction_read_only = off"  # a role for backups may have it on
 _LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s)"
 _PROVIDERS = {"i": "icu", "b": "builtin", "c": "libc"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """The one that a drill connects as."""
+    """The one that a drill connects as. ``on_standby``: where nobody may create anything."""
 
     name: str
     is_superuser: bool
     may_create: bool
+    on_standby: bool
 
     def require(self) -> None:
+        if self.on_standby:
+            raise RefusedError(
+                "the server is a standby, where no database can be created for the drill",
+                hint="say another `drill_server`",
+            )
         if not self.may_create:
             raise RefusedError(
                 f"role {self.name} may not create the database that a drill restores into",
@@ -44,8 +49,8 @@ class Role:
 
 
 def role(asked: Session) -> Role:
-    is_superuser, may_create, name = asked.ask(_ROLE)[0]
-    return Role(name=name, is_superuser=is_superuser, may_create=may_create)
+    is_superuser, may_create, name, on_standby = asked.ask(_ROLE)[0]
+    return Role(name=name, is_superuser=is_superuser, may_create=may_create, on_standby=on_standby)
 
 
 def needed_bytes(facts: Facts) -> int:
@@ -54,7 +59,8 @@ def needed_bytes(facts: Facts) -> int:
 
 def require_room(asked: Session, facts: Facts) -> None:
     """Where its folder is on this host, and known to the role; a server far away is not asked."""
-    known, needed = asked.ask(_FOLDER), needed_bytes(facts)
+    known = asked.is_on_this_host() and asked.ask(_FOLDER)  # another machine may have a folder of the same name
+    needed = needed_bytes(facts)
     with contextlib.suppress(OSError):
         if known and (free := files.free_bytes(Path(known[0][0]))) < needed:
             raise SpaceError(
@@ -78,11 +84,13 @@ def jobs(asked: Session, wanted: int) -> int:
 def create(asked: Session, name: str, facts: Facts) -> None:
     """Ordered and encoded as the original was, and open to its owner alone."""
     new = sql.Identifier(name)
+    asked.ask(_WRITING)
     asked.ask(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(new) + _locale(facts))
     asked.ask(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(new))
 
 
 def drop(asked: Session, name: str) -> None:
+    asked.ask(_WRITING)
     asked.ask(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

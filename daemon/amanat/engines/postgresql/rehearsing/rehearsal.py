@@ -18,6 +18,7 @@ from amanat.engines.postgresql.clients import Client
 from amanat.engines.postgresql.connection import Session, Target, session, target
 from amanat.engines.postgresql.describing.reading import describe
 from amanat.engines.postgresql.rehearsing import amcheck, checking, database, roles, row_order, rows
+from amanat.engines.postgresql.restoring import sessions
 from amanat.engines.postgresql.restoring.restore import entries, restore
 from amanat.host import clock
 from amanat.host.control import RunControl
@@ -111,9 +112,11 @@ def _database(
     name = f"{database.PREFIX}{place.run}"
     with session(server.target(place), control) as asked:
         _sweep(asked, place)
-        ready = _prepared(asked, server, what, contents, server.target(place, dbname=name))
-        database.create(asked, name, what.facts)
+        own = sessions.with_settings(sessions.undone(asked), server.target(place, dbname=name), asked.options)
+        ready = _prepared(asked, server, what, contents, own)
     try:
+        with session(server.target(place), control) as asked:
+            database.create(asked, name, what.facts)
         yield ready
     finally:
         _drop(server, place, name)

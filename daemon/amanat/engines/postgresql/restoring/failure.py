@@ -7,7 +7,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from amanat.domain.errors import AmanatError, IntegrityError, ProofError, SourceError, ToolError
+from amanat.domain.errors import AmanatError, IntegrityError, ProofError, SourceError, SpaceError, ToolError
 from amanat.engines.postgresql.connection import Target
 from amanat.engines.postgresql.restoring.passes import Pass
 from amanat.engines.postgresql.symptoms import Symptom, recognise
@@ -41,6 +41,7 @@ _SYMPTOMS = (
     Symptom(
         pattern="No space left on device|Disk quota exceeded",
         hint="make room on the disk of the server that is to take the restore",
+        is_full=True,
     ),
     Symptom(
         pattern="permission denied|must be (owner|member|superuser|able to SET ROLE)",
@@ -109,7 +110,8 @@ def _failure(finished: Finished, complaints: list[Complaint], target: Target) ->
     if _CONTRADICTS.search(said):
         return ProofError(what, hint="rows were lost or changed, or were never right: restore another snapshot")
     if symptom := next((one for one in _SYMPTOMS if one.fits(said, None)), None) or recognise(said):
-        return SourceError(what, hint=symptom.hint, transient=symptom.transient)
+        kind = SpaceError if symptom.is_full else SourceError
+        return kind(what, hint=symptom.hint, transient=symptom.transient)
     return SourceError(what, hint="see the server's log; what was restored so far is worth nothing")
 
 

@@ -61,6 +61,18 @@ def granted_by_others(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if entry.kind == "ACL" and _AS_ANOTHER in (entry.definition or b""))
 
 
+def event_triggers(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """With what is said of them. pg_restore makes them before it fills materialized views (``PRIO_EVENT_TRIGGER``
+    of ``pg_dump_sort.c``), and one may forbid that, or a grant that comes late.
+    """
+    return tuple(entry for entry in entries if entry.kind == "EVENT TRIGGER" or _is_of_event_trigger(entry))
+
+
+def _is_of_event_trigger(entry: Entry) -> bool:
+    """As ``_tocEntryRestorePass`` of ``pg_backup_archiver.c`` tells them."""
+    return entry.kind in {"COMMENT", "SECURITY LABEL"} and (entry.name or "").startswith("EVENT TRIGGER ")
+
+
 def items(entries: Sequence[Entry], facts: Facts, archive_bytes: int) -> dict[int, Item]:
     """By their numbers, in the order of the contents."""
     stored = _stored(entries, archive_bytes)

@@ -63,22 +63,22 @@ def restore(
     """
     contents = entries(archive, control)
     items = order.items(contents, facts, archive.stat().st_size)
-    late = order.granted_by_others(contents) if owners and jobs > 1 else ()
+    late = (*(order.granted_by_others(contents) if owners and jobs > 1 else ()), *order.event_triggers(contents))
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
-        access = sessions.access(sessions.chosen(asked, jobs), target)
+        target = sessions.with_settings(sessions.chosen(asked, jobs), target, asked.options)
     plain = _plain(owners=owners, tablespaces=tablespaces, subscriptions=subscriptions)
-    tool = (client.tool("pg_restore"), "--verbose", "--no-password", f"--dbname={access.conninfo}")
+    tool = (client.tool("pg_restore"), "--verbose", "--no-password", f"--dbname={target.conninfo}")
     command = _Command(
         argv=(*tool, *plain),
         archive=archive,
-        environment=access.environment,
         target=target,
         control=control,
     )
-    with _options(_without(contents, late), jobs) as options, Watch(items, facts, jobs, target, control) as watch:
+    first = _without(contents, late) if late or jobs > 1 else ()
+    with _options(first, jobs) as options, Watch(items, facts, jobs, target, control) as watch:
         warnings = [said for one in passes(facts) for said in _pass(command, options, one, watch)]
-        warnings += _grants(command, late, facts, watch)
+        warnings += _late(command, late, facts, watch)
         watch.finish()
     with session(target, control) as asked:
         sessions.make_durable(asked)
@@ -89,7 +89,6 @@ def restore(
 class _Command:
     argv: tuple[str | Path, ...]
     archive: Path
-    environment: Mapping[str, str]
     target: Target
     control: Control
 
@@ -123,8 +122,8 @@ def _plain(*, owners: bool, tablespaces: bool, subscriptions: bool) -> list[str]
 
 @contextmanager
 def _options(contents: Sequence[Entry], jobs: int) -> Iterator[list[str]]:
-    """Jobs mind what depends on what; without them the archive's own order does."""
-    if jobs == 1 or not contents:
+    """``contents``: none for all of them in the archive's own order, which minds what jobs do not."""
+    if not contents:
         yield [f"--jobs={jobs}"]
         return
     with _listed(contents) as listed:
@@ -144,7 +143,7 @@ def _without(contents: Sequence[Entry], late: Sequence[Entry]) -> Sequence[Entry
     return [entry for entry in contents if entry.dump_id not in numbers]
 
 
-def _grants(command: _Command, late: Sequence[Entry], facts: Facts, watch: Watch) -> tuple[str, ...]:
+def _late(command: _Command, late: Sequence[Entry], facts: Facts, watch: Watch) -> tuple[str, ...]:
     if not late:
         return ()
     with _listed(late) as listed:
@@ -161,7 +160,7 @@ def _pass(command: _Command, options: Sequence[str], one: Pass, watch: Watch) ->
     finished = process.run(
         [*command.argv, *options, *one.options, command.archive],
         control=command.control,
-        env={**ENVIRONMENT, **command.environment},
+        env=ENVIRONMENT,
         on_stderr=hear,
         on_poll=watch.poll,
     )
