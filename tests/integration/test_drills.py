@@ -108,10 +108,10 @@ def test_a_question_that_does_more_or_gets_no_answer_fails_the_proof(workshop, s
         workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED, checks=(check,)))
 
 
-def test_waiting_for_another_run_is_no_part_of_a_drill(workshop):
+def test_waiting_for_another_drill_is_no_part_of_a_drill(workshop):
     taken, ports = workshop.take(), workshop.app.ports
     held = contextlib.ExitStack()
-    held.enter_context(ports.locks.database("app", ports.controls(timeout=None, label={}), wait=0))
+    held.enter_context(ports.locks.drill(ports.controls(timeout=None, label={}), wait=0))
 
     def go_on():
         workshop.now += timedelta(hours=1)

@@ -23,7 +23,7 @@ _FOLDER = """
 SELECT setting FROM pg_settings
 WHERE name = 'data_directory' AND inet_server_addr() IS NOT DISTINCT FROM inet_client_addr()
 """
-_LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s)"
+_LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s) ORDER BY 1"
 _PROVIDERS = {"i": "icu", "b": "builtin", "c": "libc"}
 
 
@@ -86,11 +86,16 @@ def drop(asked: Session, name: str) -> None:
     asked.ask(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def sweep(asked: Session, is_left: Callable[[str], bool]) -> None:
-    """``is_left``: whether the run of that id works no longer."""
-    for (name,) in asked.ask(_LEFT, [PREFIX]):
-        if is_left(name.removeprefix(PREFIX)):
-            drop(asked, name)
+def left(asked: Session, is_dead: Callable[[str], bool]) -> list[str]:
+    """Those of runs that work no longer: ``is_dead`` is asked by the run's id."""
+    return [name for (name,) in asked.ask(_LEFT, [PREFIX]) if is_dead(name.removeprefix(PREFIX))]
+
+
+def sweep(asked: Session, is_dead: Callable[[str], bool]) -> list[str]:
+    dropped = left(asked, is_dead)
+    for name in dropped:
+        drop(asked, name)
+    return dropped
 
 
 def _locale(facts: Facts) -> sql.Composed:
