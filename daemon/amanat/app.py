@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,11 +132,18 @@ class App:
         with self._documented():
             hold.release(self.ports, found, reason=reason, by=by)
 
-    def reconcile(self, *, by: str) -> "Repairs":
+    def reconcile(self, *, by: str, servers: bool = False) -> "Repairs":
+        """``servers``: drop what drills left there too, which takes as long as they do to answer."""
         from amanat.services import reconcile
 
         with self._documented():
-            return reconcile.reconcile(self.ports, by=by)
+            repairs = reconcile.reconcile(self.ports, by=by)
+        return replace(repairs, dropped=tuple(reconcile.sweep_servers(self.ports))) if servers else repairs
+
+    def sweep_servers(self) -> None:
+        from amanat.services import reconcile
+
+        reconcile.sweep_servers(self.ports)
 
     def rebuild(self, *, by: str, aside: Path | None) -> "Repairs":
         """Fill an empty register from the store. ``aside``: where the one of before lies."""
@@ -237,6 +244,7 @@ def open_app(
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call
         database_now=lambda name: app.configuration.databases.get(name),  # noqa: PLW0108
+        policies_now=lambda name: app.configuration.policies_of(name),  # noqa: PLW0108
     )
     app = App(settings=settings, ports=ports, locks=locks, stop=stop)
     return app

@@ -209,6 +209,33 @@ def test_what_dead_runs_left_is_swept_and_what_is_at_work_is_not(postgres, place
         postgres.psql(f"DROP DATABASE {PREFIX}a11ce0000000")
 
 
+def test_what_cannot_be_dropped_is_told_and_named_until_it_is_swept(postgres, tmp_path, place):
+    database = postgres.database(sql=TABLES)
+    artefact, name = take(postgres, database, tmp_path), f"{PREFIX}{place.run}"
+    told = []
+
+    def keep(_):
+        postgres.psql(f"ALTER DATABASE {name} IS_TEMPLATE true")
+
+    rehearsed(
+        postgres,
+        database,
+        artefact,
+        replace(place, warn=told.append),
+        control=RunControl(on_progress=keep),
+    )
+    (warning,) = told
+    assert warning.startswith(f"database {name} on the server of ")
+    assert "is left: " in warning and "template" in warning
+    dead = replace(place, run="other", is_dead=lambda run: run == place.run)
+    asked = rehearser(postgres, database)
+    assert f"; `amanat reconcile` drops {name}, left by drills" in asked.examine(dead, RunControl())
+    postgres.psql(f"ALTER DATABASE {name} IS_TEMPLATE false")
+    assert asked.sweep(dead, RunControl()) == [name]
+    assert left(postgres) == []
+    assert "reconcile" not in asked.examine(dead, RunControl())
+
+
 @pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SQL_ASCII"])
 def test_it_is_encoded_and_ordered_as_the_original_was(postgres, tmp_path, place, encoding):
     database = postgres.database(sql="")

@@ -79,6 +79,40 @@ def killed_in_the_middle(drilled, server):
     assert left(server)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["reconcile", "daemon"])
+def test_what_a_drill_could_not_drop_is_named_and_dropped_later(drilled, postgres, by):
+    drilled.ok("snapshot", "atis", "--policy=nightly")
+    with drilled.started("drill") as process:
+        process.wait_for("a database", lambda: left(postgres))
+        (name,) = left(postgres)
+        postgres.psql(f"ALTER DATABASE {name} IS_TEMPLATE true")
+        process.stop()
+    postgres.psql(f"ALTER DATABASE {name} IS_TEMPLATE false")
+    run = drilled.json("runs", "atis")[0]
+    assert run["outcome"] == "interrupted" and f"database {name} on the server of" in run["note"]
+    assert f"`amanat reconcile` drops {name}" in drilled.run("doctor", "atis").stdout
+    if by == "reconcile":
+        assert drilled.ok("reconcile") == f"dropped: {name}\n1 repaired, 0 foreign files untouched\n"
+        assert drilled.json("reconcile")["dropped"] == []
+    else:
+        with drilled.daemon() as daemon:
+            daemon.wait_for("nothing to be left", lambda: not left(postgres))
+    assert left(postgres) == []
+
+
+def test_a_snapshot_taken_by_hand_is_drilled_where_the_policies_say(drilled, postgres_workspace):
+    another = Postgres(postgres_workspace.server(16))
+    where = json.dumps({"connection": another.server.conninfo("postgres")})
+    told = f"proof: restored, drill_server: {where}, checks: [{{sql: 'select 1', expect: '= 2'}}]"
+    drilled.policies(drilled.file.read_text().replace("proof: restored", told))
+    drilled.ok("snapshot", "atis")
+    with drilled.started("drill") as process:
+        process.wait_for("a database on the other server", lambda: left(another))
+        assert process.wait(timeout=60) == 0
+    assert drilled.json("list")[0]["proof"] == "restored"
+
+
 def test_what_a_killed_drill_left_is_dropped(drilled, postgres):
     drilled.ok("snapshot", "atis")
     killed_in_the_middle(drilled, postgres)

@@ -128,10 +128,10 @@ def test_an_unhappy_question_harms_no_snapshot_that_was_proven(workshop):
     assert [(run.outcome, run.code) for run in runs(workshop, Stage.DRILL)] == [(Outcome.FAILED, "answer")]
 
 
-def test_waiting_for_another_run_is_no_part_of_a_drill(workshop):
+def test_waiting_for_another_drill_is_no_part_of_a_drill(workshop):
     taken, ports = workshop.take(), workshop.app.ports
     held = contextlib.ExitStack()
-    held.enter_context(ports.locks.database("app", ports.controls(timeout=None, label={}), wait=0))
+    held.enter_context(ports.locks.drill(ports.controls(timeout=None, label={}), wait=0))
 
     def go_on():
         workshop.now += timedelta(hours=1)

@@ -1,5 +1,6 @@
 """Locks, processes, control and files of the host, with real processes and real locks."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,6 +42,75 @@ def test_as_many_slots_as_the_limit_says(locks):
         locks.slot(2, RunControl(), wait=0),
     ):
         pass
+
+
+def test_who_waits_for_a_drill_keeps_no_place_meanwhile_and_the_other_way_round(locks):
+    with locks.drill(RunControl(), wait=0):
+        with (
+            pytest.raises(BusyError, match="drills: another run"),
+            locks.drill_and_slot(1, RunControl(), wait=0),
+        ):
+            pass
+        with locks.slot(1, RunControl(), wait=0):
+            pass
+    with locks.slot(1, RunControl(), wait=0):
+        with (
+            pytest.raises(BusyError, match="the limit of runs at once: another run"),
+            locks.drill_and_slot(1, RunControl(), wait=0),
+        ):
+            pass
+        with locks.drill(RunControl(), wait=0):
+            pass
+    with locks.drill_and_slot(1, RunControl(), wait=0):
+        pass
+
+
+def test_who_holds_a_lock_is_named(locks):
+    with (
+        locks.slot(2, RunControl(), wait=0, holder="run a"),
+        locks.slot(2, RunControl(), wait=0, holder="run b"),
+        pytest.raises(BusyError, match=f"run a, process {os.getpid()}; run b, process {os.getpid()}"),
+        locks.slot(2, RunControl(), wait=0),
+    ):
+        pass
+
+
+def test_a_snapshot_is_read_by_many_and_deleted_by_one(locks, tmp_path):
+    with locks.reading("abc", RunControl()):
+        with locks.reading("abc", RunControl()):
+            pass
+        with pytest.raises(BusyError, match="abc is being read"), locks.deleting("abc"):
+            pass
+        with locks.deleting("def"):
+            pass
+    with locks.deleting("abc"), pytest.raises(BusyError), locks.deleting("abc"):
+        pass
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+def test_readers_and_deleters_never_meet_though_the_lock_file_comes_and_goes(locks):
+    readers, wrong, end = [], [], time.monotonic() + 0.7
+
+    def read():
+        while time.monotonic() < end:
+            with locks.reading("abc", RunControl()):
+                readers.append(1)
+                time.sleep(0.0005)
+                readers.pop()
+
+    def delete():
+        while time.monotonic() < end:
+            with contextlib.suppress(BusyError), locks.deleting("abc"):
+                wrong.extend(readers)
+                deleted.append(1)
+
+    deleted = []
+    threads = [threading.Thread(target=work) for work in (read, read, delete, delete)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert wrong == [] and deleted
 
 
 def test_a_waiting_run_gets_the_lock_when_it_is_free(locks):

@@ -259,6 +259,9 @@ class Configuration:
     def job(self, job_id: str) -> Job | None:
         return next((job for job in self.jobs() if job.id == job_id), None)
 
+    def policies_of(self, database: str) -> list[Policy]:
+        return [policy for policy in self.policies.values() if database in policy.databases]
+
     def uncovered(self) -> list[str]:
         """Databases that no policy names."""
         covered = {name for policy in self.policies.values() for name in policy.databases}

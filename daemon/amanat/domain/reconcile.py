@@ -37,7 +37,9 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class Repairs:
-    """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours."""
+    """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours.
+    ``dropped``: databases of drills on servers, which are not looked for in advance.
+    """
 
     interrupted: tuple[Run, ...]
     swept: tuple[str, ...]
@@ -48,12 +50,13 @@ class Repairs:
     pruned: tuple[Snapshot, ...]
     foreign: tuple[str, ...]
     broken: Mapping[str, str]
+    dropped: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many things are to be changed; foreign files are only told."""
         groups = (self.interrupted, self.swept, self.half_written, self.adopted, self.missing)
-        return sum(len(group) for group in (*groups, self.found_again, self.pruned))
+        return sum(len(group) for group in (*groups, self.found_again, self.pruned, self.dropped))
 
 
 def plan(seen: Observed) -> Repairs:

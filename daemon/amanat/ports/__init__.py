@@ -26,7 +26,7 @@ class Ports:
 
     ``host``: what the doctor looks at this host with; made when it is asked for.
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
-    that is in force now has under that name.
+    that is in force now has under that name; ``policies_now``: the policies of the database of that name.
     ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
     unless it succeeds.
     ``commit_of``: the git commit that a folder is at, if any.
@@ -49,3 +49,4 @@ class Ports:
     limit: int
     policy_now: "Callable[[str], Policy | None]"
     database_now: "Callable[[str], Database | None]"
+    policies_now: "Callable[[str], Sequence[Policy]]"

@@ -120,12 +120,14 @@ class Place:
 
     ``folder`` and ``scratch``: as in ``Order``. ``is_dead``: whether a run of that id was one of ours and works
     no longer; what it left behind is removed on the way. Others' are left alone: a server may serve several of us.
+    ``warn``: takes a sentence on what could not be removed, however the restore ends.
     """
 
     run: str
     folder: Path
     scratch: Path
     is_dead: Callable[[str], bool]
+    warn: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +156,11 @@ class Rehearser(Protocol):
         A wrong answer, or none, is a difference like any other.
         """
 
-    def sweep(self, place: Place, control: Control) -> None:
-        """Remove what dead runs left, that of ``place`` among them; its folder need not be there any more."""
+    def sweep(self, place: Place, control: Control) -> list[str]:
+        """Remove what dead runs left, that of ``place`` among them; its folder need not be there any more.
+
+        What was dropped on a server, by name.
+        """
 
     def examine(self, place: Place, control: Control) -> str:
-        """Where the next drill would restore; raises what keeps it from every place that it may use."""
+        """Where the next drill would restore, and what was left there; raises what keeps it from every place."""

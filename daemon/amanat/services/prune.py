@@ -1,34 +1,37 @@
 """Delete what the keep rules let go: decide, ask the guards, then unit by unit (design section 6)."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from amanat.domain.errors import AmanatError, RefusedError
+from amanat.domain.errors import AmanatError, BusyError, RefusedError
 from amanat.domain.events import Event
 from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import Configuration, KeepRules, Policy
-from amanat.domain.retention import Plan, decide, floors_of
+from amanat.domain.retention import Plan, Verdict, decide, floors_of
 from amanat.domain.retention_guards import Refusal, guard
 from amanat.domain.schedule import interval
 from amanat.ports import Ports
 from amanat.services import losses
-from amanat.services.runs import admitted, new_id, recorded
+from amanat.services.runs import ActiveRun, admitted, new_id, recorded, warn
 
 _FINAL = (Outcome.SUCCEEDED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """What became of one (database, policy): the plan, why it was refused, what was deleted."""
+    """What became of one (database, policy): the plan, why it was refused, what was deleted.
+
+    ``spared``: why some stayed that the plan lets go, as sentences.
+    """
 
     database: str
     policy: str
     plan: Plan
     refusals: tuple[Refusal, ...]
     deleted: tuple[Snapshot, ...] = ()
+    spared: tuple[str, ...] = ()
 
 
 def plans(ports: Ports, configuration: Configuration, *, database: str | None) -> list[Pruning]:
@@ -125,25 +128,33 @@ def _carry_out(
     if judged.refusals:
         _record_refusal(ports, run, judged)
         return judged
-    deleted = []
-    with recorded(ports, run):
-        for verdict in reversed(judged.plan.verdicts):
-            if not verdict.keep:
-                with contextlib.suppress(RefusedError):
-                    delete(ports, verdict.snapshot, by=by, run=run.id, reason="; ".join(verdict.reasons))
-                    deleted.append(verdict.snapshot)
-    return Pruning(database=database, policy=policy.name, plan=judged.plan, refusals=(), deleted=tuple(deleted))
+    with recorded(ports, run) as active:
+        let_go = [verdict for verdict in reversed(judged.plan.verdicts) if not verdict.keep]
+        deleted = [verdict.snapshot for verdict in let_go if _is_deleted(ports, verdict, active)]
+    return replace(judged, deleted=tuple(deleted), spared=tuple(active.warnings))
+
+
+def _is_deleted(ports: Ports, verdict: Verdict, active: ActiveRun) -> bool:
+    """Not if it has been held meanwhile, nor while somebody reads it: then the next run deletes it."""
+    run = active.run
+    try:
+        delete(ports, verdict.snapshot, by=run.by, run=run.id, reason="; ".join(verdict.reasons))
+    except (RefusedError, BusyError) as exc:
+        warn(ports, active, f"kept for now: {exc.message}")
+        return False
+    return True
 
 
 def delete(ports: Ports, snapshot: Snapshot, *, by: str, run: str | None, reason: str) -> None:
     """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile.
 
-    RefusedError when it has been held since the plan was made.
+    RefusedError when it has been held since the plan was made, BusyError while somebody reads it.
     """
-    ports.register.begin_pruning(snapshot)
-    ports.store.delete(snapshot.path, snapshot.companions)
-    entry = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
-    ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)
+    with ports.locks.deleting(snapshot.id):
+        ports.register.begin_pruning(snapshot)
+        ports.store.delete(snapshot.path, snapshot.companions)
+        entry = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
+        ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)
     ports.emit(
         Event.SNAPSHOT_DELETED,
         database=snapshot.database,

@@ -10,14 +10,17 @@ from amanat.domain.chain import Head
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, Run, Snapshot, Stage
+from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
+from amanat.ports.run import Control
 from amanat.services import losses, prune
-from amanat.services.rehearse import place_of
+from amanat.services.rehearse import place_of, policy_of
 
+_SETTLING = timedelta(seconds=5)  # a run, or the daemon's start, waits for it
 _SWEEPING = timedelta(minutes=1)
+_ENDED = tuple(outcome for outcome in Outcome if outcome is not Outcome.SKIPPED)
 
 
 def look(ports: Ports) -> Repairs:
@@ -64,9 +67,9 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
     """Carry out what ``look`` finds; each step may be repeated after another crash."""
     repairs = look(ports)
     _adopt_all(ports, repairs.adopted, by)
+    control = ports.controls(timeout=_SETTLING, label={})
     for database in sorted({run.database for run in repairs.interrupted}):
-        with contextlib.suppress(BusyError), _locked(ports, database):  # who holds the lock settles it himself
-            settle(ports, database)
+        settle_if_free(ports, database, control)
     for run_id in repairs.swept:
         _sweep(ports, run_id)
     for row in repairs.missing:
@@ -111,14 +114,55 @@ def _begin_anew(ports: Ports, manifests: Sequence[Manifest], by: str, aside: Pat
     _tell(ports, "register", detail)
 
 
-def settle(ports: Ports, database: str) -> None:
-    """Close the dead runs of a database, with all they left. The caller holds the database's lock."""
-    for run in ports.register.open_runs():
-        if run.database == database and not ports.locks.is_alive(run.id):
-            _remove_half_written(ports, run)
-            _remove_restored(ports, run)
-            _sweep(ports, run.id)
-            _close(ports, run)
+def settle(ports: Ports, database: str, control: Control | None = None) -> None:
+    """Close the dead runs of a database, with all they left. The caller holds the database's lock.
+
+    ``control``: how long servers are asked, by default for seconds; the rest is for ``sweep_servers`` and the next
+    drill there.
+    """
+    control = control or ports.controls(timeout=_SETTLING, label={})
+    for run in _dead(ports, database):
+        _remove_half_written(ports, run)
+        _remove_restored(ports, run, control)
+        _sweep(ports, run.id)
+        _close(ports, run)
+
+
+def settle_if_free(ports: Ports, database: str, control: Control | None = None) -> None:
+    """The same, unless somebody works on the database: who holds its lock settles it himself."""
+    if _dead(ports, database):
+        with contextlib.suppress(BusyError), _locked(ports, database):
+            settle(ports, database, control)
+
+
+def _dead(ports: Ports, database: str) -> list[Run]:
+    open_runs = ports.register.open_runs()
+    return [run for run in open_runs if run.database == database and not ports.locks.is_alive(run.id)]
+
+
+def sweep_servers(ports: Ports) -> list[str]:
+    """Drop what drills could not, where the last one did not end well: the server may have been down then.
+
+    What was dropped, by name. A server that cannot be reached costs a minute at most, and is told of.
+    """
+    return [
+        name
+        for run in _doubtful(ports)
+        for name in _remove_restored(ports, run, ports.controls(timeout=_SWEEPING, label={}))
+    ]
+
+
+def _doubtful(ports: Ports) -> list[Run]:
+    """One run of each (database, policy) whose newest one that restored failed, or told of something."""
+    newest = ports.register.last_runs(outcomes=_ENDED)
+    found = [run for run in newest if run.outcome is not Outcome.SUCCEEDED or run.note]
+    return list({(run.database, run.policy): run for run in found if _restores(ports, run)}.values())
+
+
+def _restores(ports: Ports, run: Run) -> bool:
+    if run.stage is Stage.SNAPSHOT:
+        return policy_of(ports, run.policy, run.database).proof.reaches(ProofLevel.RESTORED)
+    return run.stage in {Stage.DRILL, Stage.VERIFY}
 
 
 def _remove_half_written(ports: Ports, run: Run) -> None:
@@ -132,16 +176,21 @@ def _remove_half_written(ports: Ports, run: Run) -> None:
         _tell(ports, "half-written", run.artefact)
 
 
-def _remove_restored(ports: Ports, run: Run) -> None:
-    """What a run may have restored to prove it. A server that is not there now is swept by its next drill."""
+def _remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
+    """What runs may have restored where that one did; what was dropped, by name."""
     database = ports.database_now(run.database)
     if database is None or run.stage is Stage.PRUNE:
-        return
-    for policy in _with_own_server(ports.policy_now(run.policy) or MANUAL):
+        return []
+    dropped: list[str] = []
+    for policy in _with_own_server(policy_of(ports, run.policy, run.database)):
         try:
-            _sweep_drill_server(ports, run, database, policy)
+            dropped += _sweep_drill_server(ports, run, database, policy, control)
         except AmanatError as exc:
-            ports.emit(Event.RUN_WARNING, database=run.database, warning=f"what run {run.id} may have left: {exc}")
+            warning = f"what run {run.id} may have left is looked for again by the next drill: {exc}"
+            ports.emit(Event.RUN_WARNING, database=run.database, warning=warning)
+    for name in dropped:
+        _tell(ports, "drill database", name)
+    return dropped
 
 
 def _with_own_server(policy: Policy) -> list[Policy]:
@@ -149,11 +198,10 @@ def _with_own_server(policy: Policy) -> list[Policy]:
     return [policy] if policy.drill_server == MANUAL.drill_server else [policy, MANUAL]
 
 
-def _sweep_drill_server(ports: Ports, run: Run, database: Database, policy: Policy) -> None:
-    control = ports.controls(timeout=_SWEEPING, label={})
+def _sweep_drill_server(ports: Ports, run: Run, database: Database, policy: Policy, control: Control) -> list[str]:
     with ports.scratch.folder(f"{run.id}-sweep") as scratch:
         place = place_of(ports, run.id, ports.store.staged(run.id), scratch)
-        ports.rehearser_of(database, policy).sweep(place, control)
+        return ports.rehearser_of(database, policy).sweep(place, control)
 
 
 def _sweep(ports: Ports, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """The proof ``restored``: restore it into a place of its own, and compare what stands there with the facts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from amanat.domain.comparison import Comparison
@@ -14,7 +15,7 @@ from amanat.domain.errors import (
 )
 from amanat.domain.events import Event
 from amanat.domain.model import Facts
-from amanat.domain.policy import Database, Policy
+from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place
 from amanat.ports.run import Control
@@ -25,14 +26,14 @@ Rehearse = Callable[[Path, Facts], float]
 
 
 def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, control: Control) -> Rehearse:
-    """To be called with an artefact and its facts: says how many seconds restoring took. ProofError names what
-    differs, DriftError where that is the server's doing, AnswerError where only the user's questions are unhappy.
+    """To be called with an artefact and its facts, in its turn among the drills: says how many seconds restoring
+    took. ProofError names what differs, DriftError where that is the server's doing, AnswerError where only the
+    user's questions are unhappy.
     """
 
     def rehearse(artefact: Path, facts: Facts) -> float:
-        with ports.locks.drill(control, wait=control.remaining()):
-            rehearser = ports.rehearser_of(database, policy)
-            rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
+        rehearser = ports.rehearser_of(database, policy)
+        rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
         for warning in rehearsed.warnings:
             ports.emit(Event.RUN_WARNING, database=database.name, run=place.run, warning=warning)
         _judge(artefact.name, rehearsed.comparison)
@@ -41,11 +42,21 @@ def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, co
     return rehearse
 
 
-def place_of(ports: Ports, run: str, folder: Path, scratch: Path) -> Place:
+def place_of(
+    ports: Ports, run: str, folder: Path, scratch: Path, *, warn: Callable[[str], None] = lambda _: None
+) -> Place:
     def is_dead(other: str) -> bool:
         return ports.register.knows_run(other) and not ports.locks.is_alive(other)
 
-    return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead)
+    return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead, warn=warn)
+
+
+def policy_of(ports: Ports, name: str, database: str) -> Policy:
+    """The one in force. Where none is, as for ``manual``: no checks, and the drill server of the others."""
+    if policy := ports.policy_now(name):
+        return policy
+    servers = (policy.drill_server for policy in ports.policies_now(database))
+    return replace(MANUAL, drill_server=next((server for server in servers if server), None))
 
 
 def configured(ports: Ports, name: str) -> Database:

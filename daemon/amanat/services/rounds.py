@@ -2,16 +2,18 @@
 
 import random
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 from amanat.domain import drills
-from amanat.domain.errors import AmanatError, InterruptedRunError, RegisterError
+from amanat.domain.errors import AmanatError, InterruptedRunError, NotFoundError, RegisterError
 from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState
-from amanat.domain.policy import Job
+from amanat.domain.policy import Drills, Job
 from amanat.ports import Ports
 from amanat.services import verify
 from amanat.services.runs import new_id, record_skip
 
 NO_SNAPSHOT = "no-snapshot"
+GONE = "gone"
 
 
 def has_nothing(ports: Ports, job: Job, *, by: str) -> bool:
@@ -35,14 +37,14 @@ def drill(ports: Ports, job: Job, *, by: str) -> None:
     )
 
     def one(snapshot: Snapshot) -> None:
-        code, why = drills.excuse(wanted, snapshot.source_bytes, ports.now())
-        if code:
-            record_skip(ports, _run(ports, job, by, snapshot.id), code=code, reason=why)
-            return
-        limit = drills.time_left(wanted, ports.now())
+        def limit() -> timedelta | None:
+            _require_allowed(wanted, snapshot, ports.now())
+            return drills.time_left(wanted, ports.now())
+
+        limit()  # before it waits for others, and again when its turn has come
         verify.drill(ports, snapshot, by=by, wait=job.policy.timeout.total_seconds(), limit=limit)
 
-    _each(chosen, one)
+    _each(ports, job, by, chosen, one)
 
 
 def reread(ports: Ports, job: Job, *, by: str) -> None:
@@ -53,7 +55,7 @@ def reread(ports: Ports, job: Job, *, by: str) -> None:
     def one(snapshot: Snapshot) -> None:
         verify.verify(ports, snapshot, level=ProofLevel.STORED, by=by, wait=job.policy.timeout.total_seconds())
 
-    _each(drills.longest_unread(_snapshots(ports, job), wanted.percent), one)
+    _each(ports, job, by, drills.longest_unread(_snapshots(ports, job), wanted.percent), one)
 
 
 def _snapshots(ports: Ports, job: Job) -> Iterable[Snapshot]:
@@ -61,7 +63,21 @@ def _snapshots(ports: Ports, job: Job) -> Iterable[Snapshot]:
     return (row for row in rows if row.policy == job.policy.name)
 
 
-def _each(chosen: Iterable[Snapshot], prove: Callable[[Snapshot], None]) -> None:
+class _ExcusedError(Exception):
+    """Why one is not drilled now, in a word and a sentence."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def _require_allowed(wanted: Drills, snapshot: Snapshot, now: datetime) -> None:
+    code, reason = drills.excuse(wanted, snapshot.source_bytes, now)
+    if code:
+        raise _ExcusedError(code, reason)
+
+
+def _each(ports: Ports, job: Job, by: str, chosen: Iterable[Snapshot], prove: Callable[[Snapshot], None]) -> None:
     """All of them, whatever becomes of one: its row tells, and the first problem is raised at the end."""
     problems: list[AmanatError] = []
     for snapshot in chosen:
@@ -69,6 +85,10 @@ def _each(chosen: Iterable[Snapshot], prove: Callable[[Snapshot], None]) -> None
             prove(snapshot)
         except (InterruptedRunError, RegisterError):
             raise
+        except _ExcusedError as exc:
+            record_skip(ports, _run(ports, job, by, snapshot.id), code=exc.code, reason=str(exc))
+        except NotFoundError as exc:  # it was pruned while it waited for its turn
+            record_skip(ports, _run(ports, job, by, snapshot.id), code=GONE, reason=exc.message)
         except AmanatError as exc:
             problems.append(exc)
     for problem in problems[:1]:

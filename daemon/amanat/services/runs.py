@@ -3,11 +3,12 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import Outcome, Run
+from amanat.domain.model import Outcome, Run, Snapshot
 from amanat.domain.units import format_duration
 from amanat.ports import Ports
 
@@ -28,21 +29,51 @@ class ActiveRun:
     warnings: list[str] = field(default_factory=list)
 
 
-@contextlib.contextmanager
-def admitted(ports: Ports, run: Run, *, wait: float) -> Iterator[None]:
+def admitted(ports: Ports, run: Run, *, wait: float) -> AbstractContextManager[None]:
     """Hold the database's lock and one of the host's places; not getting them is a ``skipped`` row.
 
     ``wait``: seconds for each of the two; they are not part of the run's timeout.
     """
-    control = ports.controls(timeout=None, label={})
+    control, holder = ports.controls(timeout=None, label={}), holder_of(run)
+    return _holding(
+        ports,
+        run,
+        ports.locks.database(run.database, control, wait=wait, holder=holder),
+        ports.locks.slot(ports.limit, control, wait=wait, holder=holder),
+    )
+
+
+def admitted_to_read(
+    ports: Ports, run: Run, snapshot: Snapshot, *, wait: float, restores: bool
+) -> AbstractContextManager[None]:
+    """Likewise for a run that leaves the database alone: nobody's snapshot waits for it, and none that it reads
+    is deleted. ``restores``: when its turn among the drills has come.
+    """
+    control, holder = ports.controls(timeout=None, label={}), holder_of(run)
+    place = ports.locks.drill_and_slot if restores else ports.locks.slot
+    return _holding(
+        ports,
+        run,
+        place(ports.limit, control, wait=wait, holder=holder),
+        ports.locks.reading(snapshot.id, control),
+    )
+
+
+@contextlib.contextmanager
+def _holding(ports: Ports, run: Run, *locks: AbstractContextManager[None]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(ports.locks.database(run.database, control, wait=wait))
-            stack.enter_context(ports.locks.slot(ports.limit, control, wait=wait))
+            for lock in locks:
+                stack.enter_context(lock)
         except BusyError as exc:
             record_skip(ports, run, code="busy", reason=exc.message)
             raise
         yield
+
+
+def holder_of(run: Run) -> str:
+    """What others are told who wait for its locks."""
+    return f"run {run.id}, {run.stage} of {run.database} by {run.by}"
 
 
 def record_skip(ports: Ports, run: Run, *, code: str, reason: str) -> None:
@@ -71,6 +102,12 @@ def recorded(ports: Ports, run: Run) -> Iterator[ActiveRun]:
             "restore_seconds": active.restore_seconds,
         }
         _finish(ports, active, ending)
+
+
+def warn(ports: Ports, active: ActiveRun, warning: str) -> None:
+    """For the log, and for the run's row."""
+    active.warnings.append(warning)
+    ports.emit(Event.RUN_WARNING, **_label(active.run), warning=warning)
 
 
 def _finish(ports: Ports, active: ActiveRun, ending: dict[str, object]) -> None:

@@ -1,14 +1,17 @@
 """Take a snapshot: lock, row, space, staging, engine, proof, commit, row, prune (design section 5)."""
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 from amanat.domain import drills
-from amanat.domain.errors import AmanatError, YieldedError
+from amanat.domain.errors import AmanatError, BusyError, RefusedError, TimeoutExceededError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import FALLBACK, Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Entry, EntryKind, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place
@@ -17,7 +20,7 @@ from amanat.services import checks, plan, prune, reconcile
 from amanat.services.commit import Taken, commit
 from amanat.services.rehearse import Rehearse, place_of, rehearsal
 from amanat.services.request import Request, require_usable
-from amanat.services.runs import ActiveRun, admitted, new_id, outcome_of, recorded
+from amanat.services.runs import ActiveRun, admitted, holder_of, new_id, outcome_of, recorded, warn
 
 _LONGEST_PAUSE = timedelta(minutes=15)  # unless the policy's own backoff is longer
 _MOST_DOUBLINGS = 20  # more would only count: a minute has become a year
@@ -142,42 +145,66 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         facts = replace(artefact.facts, extra={**artefact.facts.extra, **application})
         _, excuse = drills.excuse(request.policy.drills, facts.source_bytes, ports.now())
         for warning in (*artefact.warnings, *_told(request, excuse)):
-            _warn(ports, request, active, warning)
-        place = place_of(ports, active.run.id, folder, scratch)
+            warn(ports, active, warning)
+        place = place_of(ports, active.run.id, folder, scratch, warn=partial(warn, ports, active))
         taken = Taken(
             engine=engine,
             run=active.run.id,
             at=taken_at,
             artefact=replace(artefact, facts=facts),
-            rehearse=None if excuse else _rehearsal(ports, request, place, control),
+            rehearse=None if excuse else _rehearsal(ports, request, active, place, control),
         )
         committed = commit(ports, request, taken, control)
     active.snapshot = committed.snapshot.id
     active.code = FALLBACK if artefact.fallback else ""
     active.restore_seconds = committed.restore_seconds
     if committed.problem:
-        _warn(ports, request, active, f"kept as {active.snapshot}, which is readable, but not proven")
+        warn(ports, active, f"kept as {active.snapshot}, which is readable, but not proven")
         raise committed.problem
     return committed.snapshot
 
 
-def _rehearsal(ports: Ports, request: Request, place: Place, control: Control) -> Rehearse:
-    policy = request.policy
-    limit = drills.time_left(policy.drills, ports.now())
+def _rehearsal(ports: Ports, request: Request, active: ActiveRun, place: Place, control: Control) -> Rehearse:
+    """In its turn among the drills; the policy's limits hold from then on."""
+
+    def rehearse(artefact: Path, facts: Facts) -> float:
+        with _turn(ports, active, control):
+            limited = _limited(ports, request, facts, control)
+            return rehearsal(ports, request.database, request.policy, place, limited)(artefact, facts)
+
+    return rehearse
+
+
+@contextlib.contextmanager
+def _turn(ports: Ports, active: ActiveRun, control: Control) -> Iterator[None]:
+    """Waited for no longer than half of the time that the run has left: the rest is to restore in."""
+    with contextlib.ExitStack() as stack:
+        wait = control.remaining() / 2
+        try:
+            stack.enter_context(ports.locks.drill(control, wait=wait, holder=holder_of(active.run)))
+        except BusyError as exc:
+            raise TimeoutExceededError(
+                f"not restored for its proof, as its turn did not come in half of the run's time; {exc.message}",
+                hint="`amanat drill` proves it; raise the policy's timeout, or drill at other times",
+            ) from exc
+        yield
+
+
+def _limited(ports: Ports, request: Request, facts: Facts, control: Control) -> Control:
+    now, wanted = ports.now(), request.policy.drills
+    _, excuse = drills.excuse(wanted, facts.source_bytes, now)
+    if excuse:
+        raise RefusedError(f"not restored for its proof: {excuse}", hint="`amanat drill` proves it at any time")
+    limit = drills.time_left(wanted, now)
     if limit and limit.total_seconds() < control.remaining():
-        control = ports.controls(timeout=limit, label=request.label)
-    return rehearsal(ports, request.database, policy, place, control)
+        return ports.controls(timeout=limit, label=request.label)
+    return control
 
 
 def _told(request: Request, excuse: str) -> Sequence[str]:
     if not excuse or not request.policy.proof.reaches(ProofLevel.RESTORED):
         return ()
     return (f"not restored for its proof, so it does not count yet: {excuse}",)
-
-
-def _warn(ports: Ports, request: Request, active: ActiveRun, warning: str) -> None:
-    active.warnings.append(warning)
-    ports.emit(Event.RUN_WARNING, **request.label, run=active.run.id, warning=warning)
 
 
 def _application(ports: Ports, request: Request) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """Prove a snapshot anew, from the bytes on the disk."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from amanat.domain.errors import IntegrityError, ProofError
@@ -14,14 +15,16 @@ from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
 from amanat.services import find, losses, prove, reconcile
-from amanat.services.rehearse import Rehearse, configured, place_of, rehearsal
-from amanat.services.runs import ActiveRun, admitted, new_id, recorded
+from amanat.services.rehearse import Rehearse, configured, place_of, policy_of, rehearsal
+from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
 
 
-def drill(ports: Ports, snapshot: Snapshot, *, by: str, wait: float, limit: timedelta | None = None) -> Snapshot:
+def drill(
+    ports: Ports, snapshot: Snapshot, *, by: str, wait: float, limit: Callable[[], timedelta | None] = lambda: None
+) -> Snapshot:
     """The proof ``restored``, as a run of its own kind: how long it takes is what a recovery takes.
 
-    ``limit``: a drill that takes longer is stopped, and proves nothing.
+    ``limit``: asked when its turn has come; a drill that takes longer is stopped, and proves nothing.
     """
     return verify(ports, snapshot, level=ProofLevel.RESTORED, by=by, wait=wait, stage=Stage.DRILL, limit=limit)
 
@@ -34,12 +37,12 @@ def verify(
     by: str,
     wait: float,
     stage: Stage = Stage.VERIFY,
-    limit: timedelta | None = None,
+    limit: Callable[[], timedelta | None] = lambda: None,
 ) -> Snapshot:
     """The snapshot with its proof renewed (a higher level stays).
 
     IntegrityError or ProofError when it is no longer what it was; it is then ``damaged``, or ``missing``
-    when the file is gone, and counts for nothing.
+    when the file is gone, and counts for nothing. NotFoundError, and no run, when it was pruned meanwhile.
     """
     run = Run(
         id=new_id(),
@@ -50,19 +53,20 @@ def verify(
         started_at=ports.now(),
         snapshot=snapshot.id,
     )
-    with admitted(ports, run, wait=wait):
-        reconcile.settle(ports, run.database)  # a drill that died may have left a whole database
+    with admitted_to_read(ports, run, snapshot, wait=wait, restores=level.reaches(ProofLevel.RESTORED)):
+        reconcile.settle_if_free(ports, run.database)  # a drill that died may have left a whole database
+        snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))
+        within = limit() or MANUAL.timeout
         with recorded(ports, replace(run, started_at=ports.now())) as active:
             active.snapshot = snapshot.id
-            return _renewed(ports, snapshot, level, active, limit or MANUAL.timeout)
+            return _renewed(ports, snapshot, level, active, within)
 
 
 def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, limit: timedelta) -> Snapshot:
     label = {"database": snapshot.database, "policy": snapshot.policy}
     control = ports.controls(timeout=min(MANUAL.timeout, limit), label=label)
-    snapshot = find.require_here(ports, find.snapshot(ports, snapshot.id))  # it may have been pruned meanwhile
     try:
-        active.restore_seconds = _prove(ports, snapshot, level, active.run, control)
+        active.restore_seconds = _prove(ports, snapshot, level, active, control)
     except (IntegrityError, ProofError) as exc:
         _record(ports, snapshot, ProofLevel.NONE, active.run, failure=exc)
         raise
@@ -70,7 +74,9 @@ def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: Active
     return _record(ports, snapshot, reached, active.run)
 
 
-def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control) -> float | None:
+def _prove(
+    ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, control: Control
+) -> float | None:
     artefact = ports.store.path(snapshot.path)
     if not artefact.is_file():
         raise IntegrityError(
@@ -90,7 +96,7 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, contro
             hint="the register keeps its SHA-256; compare with another copy",
         )
     _check_companions(ports, manifest, artefact, control)
-    with _rehearsal(ports, snapshot, level, run, control) as rehearse:
+    with _rehearsal(ports, snapshot, level, active, control) as rehearse:
         return prove.prove(
             ports,
             artefact,
@@ -106,14 +112,16 @@ def _prove(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, contro
 
 @contextlib.contextmanager
 def _rehearsal(
-    ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run, control: Control
+    ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, control: Control
 ) -> Iterator[Rehearse | None]:
     if not level.reaches(ProofLevel.RESTORED):
         yield None
         return
-    database, policy = configured(ports, snapshot.database), ports.policy_now(snapshot.policy) or MANUAL
-    with ports.store.staging(run.id) as folder, ports.scratch.folder(run.id) as scratch:
-        yield rehearsal(ports, database, policy, place_of(ports, run.id, folder, scratch), control)
+    database, run = configured(ports, snapshot.database), active.run.id
+    policy = policy_of(ports, snapshot.policy, snapshot.database)
+    with ports.store.staging(run) as folder, ports.scratch.folder(run) as scratch:
+        place = place_of(ports, run, folder, scratch, warn=partial(warn, ports, active))
+        yield rehearsal(ports, database, policy, place, control)
 
 
 def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:

@@ -42,8 +42,9 @@ class SqliteRehearser:
             copy.unlink(missing_ok=True)
         return Rehearsal(comparison=comparison.with_more(wrong), seconds=seconds, warnings=comparison.caveats)
 
-    def sweep(self, place: Place, control: Control) -> None:
+    def sweep(self, place: Place, control: Control) -> list[str]:  # noqa: ARG002 - the port's signature
         """All of it lies in the run's folder, which the store sweeps."""
+        return []
 
     def examine(self, place: Place, control: Control) -> str:  # noqa: ARG002 - the port's signature
         return "none is needed: SQLite is restored into a file"

@@ -164,7 +164,7 @@ def reconcile(
 
     app = session.open_app(create=True)
     app.ports.store.require()
-    repairs = service.look(app.ports) if dry_run else app.reconcile(by=output.who(by))
+    repairs = service.look(app.ports) if dry_run else app.reconcile(by=output.who(by), servers=True)
     found = repairs_row(repairs)
     if as_json:
         output.print_json(found)
@@ -186,6 +186,7 @@ def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
         "missing": [row.path for row in repairs.missing],
         "found again": [row.path for row in repairs.found_again],
         "pruned": [row.path for row in repairs.pruned],
+        "dropped": list(repairs.dropped),
         "foreign": list(repairs.foreign),
         "unreadable": [f"{path}: {reason}" for path, reason in repairs.broken.items()],
     }

@@ -122,14 +122,18 @@ def _print(done: "list[Pruning]", *, as_json: bool, dry_run: bool) -> None:
     output.table(("DATABASE", "POLICY", "VERDICT", "ID", "TAKEN", "SIZE", "WHY"), rows, right=("SIZE",))
     for item in done:
         if item.plan.remove:
-            size = format_size(sum(snapshot.size_bytes for snapshot in item.plan.remove))
-            what = "refused" if item.refusals else "would delete" if dry_run else "deleted"
-            typer.echo(
-                f"{item.database}/{item.policy}: {what} {len(item.plan.remove)} ({size}), "
-                f"keep {len(item.plan.keep)}; plan {item.plan.id}"
-            )
+            typer.echo(f"{item.database}/{item.policy}: {_sum(item, dry_run=dry_run)}; plan {item.plan.id}")
+        for reason in item.spared:
+            typer.echo(f"  {reason}")
         for refusal in item.refusals if dry_run else ():
             typer.echo(f"  would be refused: {refusal.message} → {refusal.hint}")
+
+
+def _sum(item: "Pruning", *, dry_run: bool) -> str:
+    what = "refused" if item.refusals else "would delete" if dry_run else "deleted"
+    gone = item.deleted if what == "deleted" else item.plan.remove
+    size = format_size(sum(snapshot.size_bytes for snapshot in gone))
+    return f"{what} {len(gone)} ({size}), keep {len(item.plan.verdicts) - len(gone)}"
 
 
 def _verdict_cells(verdict: "Verdict") -> tuple[str, ...]:
@@ -162,6 +166,7 @@ def _json(item: "Pruning") -> dict[str, Any]:
             for refusal in item.refusals
         ],
         "deleted": [snapshot.id for snapshot in item.deleted],
+        "spared": list(item.spared),
     }
 
 

@@ -23,6 +23,7 @@ from amanat.services import due
 _LOOK = "look for losses"
 _LOOK_PAUSE = timedelta(minutes=10)
 _AUDIT = "look at the register"
+_SWEEP = "look for what drills left"
 _AUDIT_PAUSE = timedelta(days=1)
 _JUMP_SECONDS = 60.0  # a clock that is set by less disturbs no schedule
 _MOST_THREADS = 64  # waiting runs hold a thread each; how many work at once is decided by locks
@@ -47,6 +48,7 @@ class Scheduler:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._scheduler.add_job(self._look, PauseTrigger(_LOOK_PAUSE), id=_LOOK)
+        self._scheduler.add_job(self._sweep, id=_SWEEP)  # once: servers may take long to answer
         pause = PauseTrigger(_AUDIT_PAUSE)
         self._scheduler.add_job(watch.look_at_all, pause, id=_AUDIT, next_run_time=clock.now())
         self._scheduler.add_listener(self._on_overlap, EVENT_JOB_MAX_INSTANCES)
@@ -141,6 +143,12 @@ class Scheduler:
             self._watch.look_at_the_tail()
         except AmanatError as exc:
             self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for losses: {exc}")
+
+    def _sweep(self) -> None:
+        try:
+            self._app.sweep_servers()
+        except AmanatError as exc:
+            self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for what drills left: {exc}")
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ SELECT rolsuper, rolsuper OR rolcreatedb, rolname, pg_is_in_recovery() FROM pg_r
 """
 _FOLDER = "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
 _WRITING = "SET default_transaction_read_only = off"  # a role for backups may have it on
-_LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s)"
+_LEFT = "SELECT datname FROM pg_database WHERE starts_with(datname::text, %s) ORDER BY 1"
 _PROVIDERS = {"i": "icu", "b": "builtin", "c": "libc"}
 
 
@@ -94,11 +94,16 @@ def drop(asked: Session, name: str) -> None:
     asked.ask(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def sweep(asked: Session, is_left: Callable[[str], bool]) -> None:
-    """``is_left``: whether the run of that id works no longer."""
-    for (name,) in asked.ask(_LEFT, [PREFIX]):
-        if is_left(name.removeprefix(PREFIX)):
-            drop(asked, name)
+def left(asked: Session, is_dead: Callable[[str], bool]) -> list[str]:
+    """Those of runs that work no longer: ``is_dead`` is asked by the run's id."""
+    return [name for (name,) in asked.ask(_LEFT, [PREFIX]) if is_dead(name.removeprefix(PREFIX))]
+
+
+def sweep(asked: Session, is_dead: Callable[[str], bool]) -> list[str]:
+    dropped = left(asked, is_dead)
+    for name in dropped:
+        drop(asked, name)
+    return dropped
 
 
 def _locale(facts: Facts) -> sql.Composed:

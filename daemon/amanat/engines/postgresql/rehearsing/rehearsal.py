@@ -95,14 +95,14 @@ def rehearse(server: Server, what: Rehearsed, place: Place, control: Control) ->
     )
 
 
-def sweep(server: Server, place: Place, control: Control) -> None:
-    """Drop what dead runs left, and the run of ``place``."""
+def sweep(server: Server, place: Place, control: Control) -> list[str]:
+    """Drop what dead runs left, and the run of ``place``; what was dropped."""
     with session(server.target(place), control) as asked:
-        _sweep(asked, place)
+        return _sweep(asked, place)
 
 
-def _sweep(asked: Session, place: Place) -> None:
-    database.sweep(asked, lambda run: run == place.run or place.is_dead(run))
+def _sweep(asked: Session, place: Place) -> list[str]:
+    return database.sweep(asked, lambda run: run == place.run or place.is_dead(run))
 
 
 @contextlib.contextmanager
@@ -176,14 +176,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _drop(server: Server, place: Place, name: str) -> None:
-    """Also when the run is to stop. What cannot be dropped now, the next one sweeps; ours goes as a whole."""
+    """Also when the run is to stop. What cannot be dropped now is swept later; ours goes as a whole."""
     if server.is_ours:
         return
-    with (
-        contextlib.suppress(AmanatError),
-        session(server.target(place), RunControl(timeout=_DROPPING)) as asked,
-    ):
-        database.drop(asked, name)
+    reached = server.target(place)
+    try:
+        with session(reached, RunControl(timeout=_DROPPING)) as asked:
+            database.drop(asked, name)
+    except AmanatError as exc:
+        later = "the next drill there or `amanat reconcile` drops it"
+        place.warn(f"database {name} on the server of {reached.label} is left: {exc.message}; {later}")
 
 
 def _is_told(warnings: Sequence[str], difference: Difference) -> bool:

@@ -47,10 +47,9 @@ class PostgresqlRehearser:
         with self._chosen(facts, place, control) as server:
             return rehearsal.rehearse(server, what, place, control)
 
-    def sweep(self, place: Place, control: Control) -> None:
+    def sweep(self, place: Place, control: Control) -> list[str]:
         cluster.sweep(place.folder)
-        if self._where is not DrillPlace.THROW_AWAY:
-            rehearsal.sweep(self._server, place, control)
+        return [] if self._where is DrillPlace.THROW_AWAY else rehearsal.sweep(self._server, place, control)
 
     def examine(self, place: Place, control: Control) -> str:
         with session(self._own.target(place), control) as asked:
@@ -62,7 +61,9 @@ class PostgresqlRehearser:
             role = database.role(asked)
             role.require()
             rehearsal.require_major(asked, major)
-        return f"on the server of {target.label}, where role {role.name} may create it"
+            left = database.left(asked, place.is_dead)
+        found = f"on the server of {target.label}, where role {role.name} may create it"
+        return f"{found}; `amanat reconcile` drops {', '.join(left)}, left by drills" if left else found
 
     @contextlib.contextmanager
     def _chosen(self, facts: Facts, place: Place, control: Control) -> Iterator[Server]:
