@@ -24,7 +24,7 @@ def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
     totals = {(item.policy, item.database): item for item in ports.register.snapshot_totals()}
     return {
         "now": utc_text(now),
-        "store": {"path": str(ports.store.root), "free_bytes": ports.store.free_bytes()},
+        "store": {"path": str(ports.store.root.absolute()), "free_bytes": ports.store.free_bytes()},
         "register_head": asdict(head) if head else None,
         "running": [run_row(run) for run in ports.register.open_runs() if ports.locks.is_alive(run.id)],
         "policies": [
@@ -53,7 +53,7 @@ def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime)
 
     proven = ports.register.newest_snapshot(database=database.name, policy=policy.name, proven=True)
     last, success = newest(*_ENDED), newest(Outcome.SUCCEEDED)
-    drill = newest(Outcome.SUCCEEDED, stage=Stage.DRILL)
+    drill, tried = newest(Outcome.SUCCEEDED, stage=Stage.DRILL), newest(*_ENDED, stage=Stage.DRILL)
     reread = newest(*_ENDED, stage=Stage.VERIFY) if policy.rereading else None
     next_runs = {job.stage: utc_text(start) for job in policy.jobs(database) for _, start in upcoming(job, now, 1)}
     return {
@@ -63,6 +63,7 @@ def _policy_row(ports: Ports, policy: Policy, database: Database, now: datetime)
         "last_run": run_row(last) if last else None,
         "last_success": optional_text(success.finished_at) if success else None,
         "last_drill": _drill_row(drill) if drill else None,
+        "failed_drill": run_row(tried) if tried and tried.outcome is not Outcome.SUCCEEDED else None,
         "last_reread": run_row(reread) if reread else None,
         "newest_proven": snapshot_row(proven) if proven else None,
         "next_run": next_runs.get(Stage.SNAPSHOT),

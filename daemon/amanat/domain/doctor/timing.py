@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations, islice, takewhile
 
 from amanat.domain.doctor.check import Check, Level, Name
-from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
+from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
 from amanat.domain.policy import Policy, Schedule
 from amanat.domain.retention_guards import CLOCK_TOLERANCE
 from amanat.domain.schedule import interval, next_instants
@@ -100,10 +100,11 @@ def last_round(name: Name, schedule: Schedule, now: datetime, succeeded: Run | N
     if at is None:
         found = f"no {what} has succeeded yet{told and f'; the newest was {told}'}"
         return Check.warn(name, found, newer.hint if newer and newer.hint else remedy)
-    last = _Last(
-        what=f"the last {what} that succeeded ended", at=at, since=told and f"; since then one was {told}"
-    )
-    return _mild(_age(name, schedule, now, last, remedy))
+    last = _Last(what=f"the last {what} that succeeded ended", at=at, since=told and f"; the newest was {told}")
+    aged = _mild(_age(name, schedule, now, last, remedy))
+    if newer and newer.outcome is Outcome.FAILED and aged.ok:
+        return Check.warn(name, aged.found, newer.hint or remedy)
+    return aged
 
 
 def _mild(check: Check) -> Check:

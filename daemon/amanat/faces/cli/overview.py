@@ -212,6 +212,8 @@ def _proof_lines(row: dict[str, Any]) -> Iterator[str]:
         share = f" ({_seconds(restoring)} of it to restore)" if restoring is not None else ""
         ended = output.local_text(drill["at"])
         yield f"restored and compared in {_seconds(drill['seconds'])}{share}, {ended}"
+    if failed := row["failed_drill"]:
+        yield f"the newest drill {failed['outcome']}: {output.one_line(failed['reason'])}"
     if reread := row["last_reread"]:
         yield f"last re-reading {reread['outcome']}, {output.local_text(reread['finished_at'])}"
     for what in ("drill", "reread"):
