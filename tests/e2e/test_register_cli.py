@@ -107,7 +107,40 @@ def test_export_of_a_time_to_a_file(amanat):
     assert json.loads(amanat.ok("register", "export", "--to", "2001-01-01")) == []
     assert "<table>" in amanat.ok("register", "export", "--format", "html")
     assert "is no time" in amanat.fails(2, "register", "export", "--from", "yesterday")
+    assert "is later than" in amanat.fails(2, "register", "export", "--from", "2026-02-01", "--to", "2026-01-01")
+    assert "[]" in amanat.ok("register", "export", "--from", "2001-01-01", "--to", "2001-01-01")
+    amanat.fails(3, "register", "export", "--output", "/dev/full")
+    assert Path("/dev/full").is_char_device()
     amanat.fails(3, "register", "export", "--output", "nowhere/audit.json")
+
+
+def test_a_deletion_that_nobody_began_is_named_and_not_finished(amanat):
+    amanat.ok(*HOLD)
+    edited(amanat, "UPDATE snapshots SET state = 'pruning'")
+    files = amanat.files()
+    assert "state (expected present, found pruning)" in amanat.fails(7, "register", "verify")
+    said = amanat.ok("reconcile", "--dry-run") + amanat.ok("reconcile")
+    assert "pruned:" not in said and said.count("no entry does\n") == 2
+    assert amanat.files() == files
+
+
+def test_a_row_of_a_run_that_nobody_wrote_is_no_bug(amanat):
+    edited(amanat, "UPDATE runs SET outcome = 'weird'")
+    for command in (["runs"], ["status"], ["evidence", "app"]):
+        assert "weird" in amanat.fails(7, *command)
+
+
+def test_a_register_that_was_made_anew_says_so_wherever_it_is_judged(amanat):
+    amanat.ok("register", "rebuild", "--move-aside", "--by", "aysel")
+    said = "by aysel; the heads in 0 manifests of before are not compared"
+    for command in (["register", "verify"], ["evidence", "app"]):
+        assert said in amanat.ok(*command)
+    assert said in amanat.run("doctor", "--json", env={"AMANAT_HTTP": "off"}).stdout
+    assert "which its chain does not cover" in amanat.ok("evidence", "app", "--format", "html")
+    for file in amanat.store.glob("app/*"):
+        file.unlink()
+    assert "lost: " in amanat.run("register", "verify").stdout
+    assert "is gone" in amanat.fails(7, "register", "verify")
 
 
 def test_rebuild_never_overwrites(amanat):

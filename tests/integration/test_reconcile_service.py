@@ -8,7 +8,7 @@ import pytest
 
 from amanat.domain.errors import IntegrityError, NotFoundError
 from amanat.domain.events import Event
-from amanat.domain.model import ProofLevel, Run, SnapshotState, Stage
+from amanat.domain.model import Entry, EntryKind, ProofLevel, Run, SnapshotState, Stage
 from amanat.domain.policy import KeepRules
 from amanat.register.register import Register
 from amanat.services import reconcile
@@ -153,7 +153,8 @@ def test_a_hold_during_a_prune_protects(workshop, monkeypatch):
 
 def test_what_is_being_deleted_cannot_be_held(workshop):
     taken = workshop.take()
-    workshop.app.ports.register.begin_pruning(taken)
+    entry = Entry.about(taken, EntryKind.DELETION, at=T0, by="aysel")
+    workshop.app.ports.register.begin_pruning(taken, entry)
     with pytest.raises(NotFoundError, match="being deleted"):
         workshop.app.hold(taken, reason="audit", by="aysel")
 

@@ -278,6 +278,7 @@ def test_a_register_made_anew_begins_with_an_entry_that_says_so(lived, tmp_path)
     before = {row.id: row for row in lived.app.ports.register.snapshots(gone=False)}
     for row in ports.register.snapshots():
         same = {"proof": row.proof, "proof_at": row.proof_at, "proof_run": row.proof_run, "held": ()}
+        same["read_at"] = lived.now
         assert replace(before[row.id], **same) == row
     assert audit.audit(ports).findings == ()
     ports.register.close()
@@ -314,7 +315,11 @@ def test_the_entries_of_an_older_register_are_chained(lived, tmp_path):
             old.executescript(script.read_text())
         old.execute("PRAGMA user_version = 2")
         for item in register.snapshots():
-            row = {key: value for key, value in rows.snapshot_row(item).items() if key != "manifest_sha256"}
+            row = {
+                key: value
+                for key, value in rows.snapshot_row(item).items()
+                if key not in {"manifest_sha256", "read_at"}
+            }
             rows.insert(old, "snapshots", row)
         for row in entries:
             if row["sequence"] != 2:
@@ -394,5 +399,6 @@ def test_a_pruned_snapshot_keeps_its_evidence(workshop):
     first = workshop.take()
     workshop.now = T0 + timedelta(days=1)
     workshop.take()
-    deletion = next(row for row in workshop.app.ports.register.stored_entries() if row["kind"] == "deletion")
+    entries = workshop.app.ports.register.stored_entries()
+    _begun, deletion = (row for row in entries if row["kind"] == "deletion")
     assert (deletion["snapshot"], deletion["sha256"], deletion["state"]) == (first.id, first.sha256, "pruned")

@@ -28,7 +28,8 @@ def test_a_snapshot_is_committed_proven_registered_and_documented(workshop):
     assert workshop.files() == [taken.path, f"{taken.path}.manifest.json"]
     assert taken.proven and taken.taken_at == T0
     assert workshop.app.ports.register.snapshots() == [taken]
-    assert workshop.app.ports.store.read_manifest(taken.path).snapshot == taken
+    assert taken.read_at == taken.proof_at
+    assert workshop.app.ports.store.read_manifest(taken.path).snapshot == replace(taken, read_at=None)
     (run,) = runs(workshop)
     assert (run.outcome, run.snapshot, run.artefact) == (Outcome.SUCCEEDED, taken.id, taken.path)
     assert taken.path in workshop.database.register_document.read_text()

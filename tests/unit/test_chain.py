@@ -115,9 +115,9 @@ def test_what_an_entry_repeats_of_its_snapshot():
         assert "hold" in what
 
 
-def test_a_deletion_under_way_is_no_edit():
+def test_a_deletion_that_its_entry_does_not_tell_of_is_an_edit():
     row = {"id": "a", "path": "app/a", "state": "present"}
-    assert chain.altered({**row, "state": "pruning"}, chain.about(row)) == ()
+    assert chain.altered({**row, "state": "pruning"}, chain.about(row)) == ("state",)
 
 
 def test_heads_as_text():

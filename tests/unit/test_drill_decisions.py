@@ -70,7 +70,7 @@ def test_each_has_its_turn():
     for turn in range(20):
         for row in longest_unread(rows.values(), 5):
             seen.add(row.id)
-            rows[row.id] = replace(row, proof_at=NOW + timedelta(days=turn))
+            rows[row.id] = replace(row, read_at=NOW + timedelta(days=turn))
     assert seen == set(rows)
 
 

@@ -11,7 +11,7 @@ from amanat.domain import chain
 from amanat.faces.cli.register import Format
 from amanat.services.export import COLUMNS, WRITERS
 
-HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", '=cmd|"/c calc"!A1']
+HOSTILE = ["\x1b=1+1", " =1+1", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", '=cmd|"/c calc"!A1']
 TRICKY = [
     *HOSTILE,
     'a,"b"\nc',
@@ -61,7 +61,8 @@ def test_csv_holds_the_text_and_no_formula(text):
     head, row = csv.reader(io.StringIO(written("csv", entry(text)), newline=""))
     assert tuple(head) == COLUMNS
     cell = row[COLUMNS.index("detail")]
-    assert cell == (f"'{text}" if text in HOSTILE else text)
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    assert cell == (f"'{shown}" if text in HOSTILE else shown)
     assert row[COLUMNS.index("size_bytes")] == "5"
 
 

@@ -3,15 +3,24 @@
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from amanat.domain.errors import BusyError, InterruptedRunError, StoreError, TimeoutExceededError, ToolError
+from amanat.domain.errors import (
+    BusyError,
+    InterruptedRunError,
+    SpaceError,
+    StoreError,
+    TimeoutExceededError,
+    ToolError,
+)
 from amanat.host import files, identity, process
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
@@ -270,13 +279,53 @@ def test_a_planted_link_does_not_lead_the_writing_astray(tmp_path):
     assert (folder / "register.md").read_text() == "new"
 
 
-def test_a_target_that_is_a_link_is_replaced_and_not_followed(tmp_path):
+def test_a_link_of_our_own_is_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, other = tmp_path / "register.md", tmp_path / "other.md"
+    other.symlink_to("there/real.md")
+    target.symlink_to(other)
+    for text in ("new", "newer"):  # at first it leads to nothing
+        files.replace_text(target, text)
+        assert (target.is_symlink(), other.is_symlink(), target.read_text()) == (True, True, text)
+    assert [item.name for item in (tmp_path / "there").iterdir()] == ["real.md"]
+    (tmp_path / "there" / "real.md").unlink()
+    (tmp_path / "there" / "real.md").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        files.replace_text(target, "new")
+
+
+@pytest.mark.usefixtures("root")
+def test_a_link_of_somebody_else_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "victim").write_text("precious")
     target = tmp_path / "register.md"
     target.symlink_to(tmp_path / "victim")
+    os.chown(target, 12345, 12345, follow_symlinks=False)
     files.replace_text(target, "new")
     assert (target.is_symlink(), target.read_text()) == (False, "new")
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_device_is_written_to_and_stays_one(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/dev/full")
+    for path in (Path("/dev/full"), link):
+        with pytest.raises(SpaceError), files.explained("export"):
+            files.write_pieces(path, ["x" * 100_000])
+    assert stat.S_ISCHR(Path("/dev/full").lstat().st_mode) and link.is_symlink()
+
+
+def test_a_pipe_is_written_to_once_somebody_reads(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(StoreError) as caught, files.explained("export"):
+        files.write_pieces(pipe, ["x"])
+    assert "reads from it" in caught.value.hint
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (pipe, Path(f"/proc/self/fd/{reader}")):
+        files.write_pieces(path, ["some", "thing"])
+        assert os.read(reader, 100) == b"something"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
 
 
 def test_what_a_kill_left_beside_is_removed_by_the_next_writing(tmp_path):

@@ -9,7 +9,9 @@ from amanat.domain.reconcile import Observed, plan
 from tests.support.snapshots import snapshot
 
 T = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
-NOTHING = Observed(open_runs=(), alive=(), staged=(), rows=(), units={}, present=(), marked=(), broken={})
+NOTHING = Observed(
+    open_runs=(), alive=(), staged=(), rows=(), unfounded=(), units={}, present=(), marked=(), broken={}
+)
 
 
 def run(run_id="r1", **said):
@@ -111,3 +113,9 @@ def test_a_deletion_that_was_begun_is_finished_and_a_finished_one_forgotten():
     finished = snapshot(T, id="b", state=SnapshotState.PRUNED)
     repairs = see(rows=[begun, finished])
     assert repairs.pruned == (begun,) and repairs.missing == ()
+
+
+def test_a_deletion_that_no_entry_tells_of_is_told_and_not_finished():
+    edited = snapshot(T, id="a", state=SnapshotState.PRUNING)
+    repairs = see(rows=[edited], unfounded={"a"})
+    assert (repairs.pruned, repairs.unfounded, repairs.count) == ((), (edited,), 0)

@@ -23,7 +23,6 @@ _COPIED = ("path", "size_bytes", "sha256", "manifest_sha256", "proof", "state")
 REPEATED = (*_COPIED, "row_sha256")
 """The columns in which an entry repeats the row of its snapshot (``about``)."""
 _UNNAMED = "a hold, or a column that entries do not repeat"
-_PRUNING = "pruning"  # on the way to a deletion, whose entry comes when it is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,8 @@ class BreakKind(StrEnum):
     REMOVED = "removed"
     REORDERED = "reordered"
     CUT = "tail cut"
+    AHEAD = "dated ahead"
+    BEFORE = "dated before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +142,6 @@ def about(snapshot: Row) -> dict[str, Value]:
 def altered(snapshot: Row, entry: Row) -> tuple[str, ...]:
     """The columns of a snapshot's row that are not as its newest entry says."""
     expected = {key: value for key, value in about(snapshot).items() if entry.get(key) != value}
-    if snapshot["state"] == _PRUNING:
-        expected.pop("state", None)
     if len(expected) > 1:
         expected.pop("row_sha256", None)
-    return tuple(
-        "a hold, or a column that entries do not repeat" if key == "row_sha256" else key for key in expected
-    )
+    return tuple(_UNNAMED if key == "row_sha256" else key for key in expected)

@@ -38,8 +38,12 @@ def chosen(
 
 def longest_unread(snapshots: Iterable[Snapshot], percent: int) -> tuple[Snapshot, ...]:
     """As many as come to ``percent`` of the bytes, at least one: so each has its turn."""
-    there = sorted(_present(snapshots), key=lambda each: (each.proof_at or each.taken_at, each.id))
+    there = sorted(_present(snapshots), key=_last_read)
     return tuple(takewhile(_Until(sum(each.size_bytes for each in there) * percent / 100), there))
+
+
+def _last_read(snapshot: Snapshot) -> tuple[datetime, str]:
+    return snapshot.read_at or snapshot.proof_at or snapshot.taken_at, snapshot.id
 
 
 class _Until:

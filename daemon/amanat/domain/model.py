@@ -80,6 +80,8 @@ class EntryKind(StrEnum):
     REBUILD = "rebuild"
 
 
+BEGUN = "begun"
+"""The outcome of the entry that a deletion begins with, before any file goes; its end has an entry of its own."""
 MANUAL_POLICY = "manual"
 FALLBACK = "fallback"
 """The code of a run that succeeded, but not the usual, fast way."""
@@ -156,6 +158,8 @@ class Snapshot:
 
     ``manifest_sha256``: of its manifest's file; None where it was taken by a release that did not keep it.
     ``required_proof``: the level its policy asked for when it was taken; it is proven when ``proof`` reaches it.
+    ``proof_at``, ``proof_run``: when and by which run ``proof`` was reached. ``read_at``: when its bytes were last
+    read and were right; None where that was before a release that kept it.
     """
 
     id: str
@@ -177,13 +181,14 @@ class Snapshot:
     required_proof: ProofLevel
     proof_at: datetime | None = None
     proof_run: str | None = None
+    read_at: datetime | None = None
     state: SnapshotState = SnapshotState.PRESENT
     held: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
     manifest_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        require_aware(self.taken_at, self.scheduled_at, self.proof_at)
+        require_aware(self.taken_at, self.scheduled_at, self.proof_at, self.read_at)
 
     @property
     def proven(self) -> bool:

@@ -21,6 +21,7 @@ class Observed:
     """``alive``: ids of runs whose process holds their lock. ``staged``: runs that have a staging folder.
 
     ``rows``: of all snapshots that were not pruned, and of those whose manifests are among ``units``.
+    ``unfounded``: ids of those whose deletion no entry tells of.
     ``present``: all files of the store but manifests. ``marked``: paths beside which a manifest lies.
     ``units``: the manifests of paths that no row names; ``broken``: those that cannot be read, with the reason.
     """
@@ -29,6 +30,7 @@ class Observed:
     alive: Collection[str]
     staged: Collection[str]
     rows: Sequence[Snapshot]
+    unfounded: Collection[str]
     units: Mapping[str, Manifest]
     present: Collection[str]
     marked: Collection[str]
@@ -39,6 +41,7 @@ class Observed:
 class Repairs:
     """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours.
     ``dropped``: databases of drills on servers, which are not looked for in advance.
+    ``unfounded``: their rows say that they are being deleted, and no entry does: they are told, and left alone.
     """
 
     interrupted: tuple[Run, ...]
@@ -48,13 +51,14 @@ class Repairs:
     missing: tuple[Snapshot, ...]
     found_again: tuple[Snapshot, ...]
     pruned: tuple[Snapshot, ...]
+    unfounded: tuple[Snapshot, ...]
     foreign: tuple[str, ...]
     broken: Mapping[str, str]
     dropped: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many things are to be changed; foreign files are only told."""
+        """How many things are to be changed; foreign files and unfounded deletions are only told."""
         groups = (self.interrupted, self.swept, self.half_written, self.adopted, self.missing)
         return sum(len(group) for group in (*groups, self.found_again, self.pruned, self.dropped))
 
@@ -65,6 +69,7 @@ def plan(seen: Observed) -> Repairs:
     known_ids = {row.id for row in seen.rows}
     strays = set(seen.present) - _owned(seen)
     half_written = _half_written(seen, dead, strays)
+    pruning = [row for row in seen.rows if row.state is SnapshotState.PRUNING]
     return Repairs(
         interrupted=dead,
         swept=tuple(run for run in seen.staged if run not in seen.alive),
@@ -76,7 +81,8 @@ def plan(seen: Observed) -> Repairs:
         ),
         missing=tuple(row for row in seen.rows if row.state in _HERE and not _complete(row, seen)),
         found_again=tuple(row for row in seen.rows if row.state is SnapshotState.MISSING and _complete(row, seen)),
-        pruned=tuple(row for row in seen.rows if row.state is SnapshotState.PRUNING),
+        pruned=tuple(row for row in pruning if row.id not in seen.unfounded),
+        unfounded=tuple(row for row in pruning if row.id in seen.unfounded),
         broken=seen.broken,
         foreign=tuple(sorted(strays - set(half_written) - busy)),
     )

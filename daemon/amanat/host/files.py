@@ -18,6 +18,7 @@ from amanat.ports.run import Control
 _CHUNK = 4 * 1024 * 1024
 _HASHED_AT_ONCE = 256 * 1024  # stays in the processor's cache: twice as fast as with megabytes
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LINKS = 40  # as Linux has it
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -39,6 +40,7 @@ def store_error(what: str, exc: OSError) -> StoreError:
         errno.EROFS: "mount it read-write",
         errno.EACCES: "let the user of amanat write there (owner and mode of the folder)",
         errno.EPERM: "let the user of amanat write there (owner and mode of the folder)",
+        errno.ENXIO: "start first what reads from it",
         errno.ENOENT: "create the folder, or mount what should lie there",
     }
     return StoreError(f"{what}: {reason}", hint=hints.get(exc.errno or 0, "see the system log for the device"))
@@ -56,7 +58,8 @@ def sync(path: Path) -> None:
 def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write ``text`` so that a reader sees the old file or the whole new one, also after a power cut.
 
-    ``mode`` holds whatever the umask is. A link at ``path`` is replaced, and what it points to stays as it is.
+    ``mode`` holds whatever the umask is. A link at ``path`` is followed (see ``_followed``); a device, pipe or
+    socket there is opened and written to.
     The caller sees to it that nobody else replaces ``path`` meanwhile; what a kill left beside it, the next
     call removes.
     """
@@ -65,10 +68,40 @@ def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 def write_pieces(path: Path, pieces: Iterable[str], *, mode: int = 0o600) -> None:
     """The same for a text that comes piece by piece."""
-    _sweep_beside(path)
-    with _replacing(path, mode=mode) as file:
+    path = _followed(path)
+    if not _is_special(path):
+        _sweep_beside(path)
+    with _opened(path) if _is_special(path) else _replacing(path, mode=mode) as file:
         for piece in pieces:
             file.write(piece.encode())
+
+
+def _followed(path: Path) -> Path:
+    """Where links lead that we or root made; one of somebody else is replaced.
+
+    It may lead to what we may write and he may not, such as the register.
+    """
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink() or path.lstat().st_uid not in {0, os.geteuid()} or _is_special(path):
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there that cannot be replaced by a file, as it is no file; links followed."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Not waiting for who reads from a pipe, who may never come: ENXIO."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "wb")  # noqa: PTH123 - takes a descriptor; the caller closes it
 
 
 def created(path: Path) -> BinaryIO:

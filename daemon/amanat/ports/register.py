@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from amanat.domain.chain import Head, Row
-from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Entry, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
 
 
@@ -117,18 +117,17 @@ class Register(Protocol):
     def knows_path(self, path: str) -> bool:
         """Whether a snapshot ever had it, or a run ever named it as its own."""
 
-    def record_proof(
-        self,
-        snapshot: Snapshot,
-        *,
-        level: ProofLevel,
-        state: SnapshotState,
-        at: datetime,
-        run: str,
-        entry: Entry,
-    ) -> Snapshot: ...
-    def begin_pruning(self, snapshot: Snapshot) -> None:
-        """State ``pruning``; RefusedError if it is held by now, or was neither present nor damaged."""
+    def record_proof(self, snapshot: Snapshot, entry: Entry) -> None:
+        """Write what it says of its proof, when it was read, and its state."""
+
+    def begin_pruning(self, snapshot: Snapshot, entry: Entry) -> None:
+        """State ``pruning``; RefusedError if it is held by now, or was neither present nor damaged.
+
+        One whose deletion has begun goes on, and gets no second entry.
+        """
+
+    def unfounded_deletions(self) -> set[str]:
+        """Snapshots in state ``pruning`` whose newest entry does not say so: Amanat did not begin it."""
 
     def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None: ...
     def hold(self, snapshot: Snapshot, reason: str, entry: Entry) -> None:
@@ -136,6 +135,9 @@ class Register(Protocol):
 
     def release(self, snapshot: Snapshot, entry: Entry) -> None:
         """Release every hold in force on it."""
+
+    def untold_holds(self) -> list[str]:
+        """Snapshots with a hold that is not as its entry tells: by whom, when, why, until when."""
 
     def append(self, entry: Entry) -> None: ...
     def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:

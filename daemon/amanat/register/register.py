@@ -2,18 +2,17 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
 
 from amanat.domain.chain import Head, Row
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
-from amanat.domain.model import Entry, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Entry, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
 from amanat.host import clock
 from amanat.ports.register import RunCount, SnapshotTotals
-from amanat.register import chaining, entries, restores, rows, snapshots, totals
+from amanat.register import chaining, deletions, entries, holds, restores, rows, snapshots, totals
 from amanat.register.connection import RegisterDatabase
 
 _LAST_RUNS = (
@@ -93,14 +92,16 @@ class Register:
             "SELECT max(at) AS at FROM"
             " (SELECT max(started_at) AS at FROM runs UNION ALL SELECT max(last_finished) FROM run_totals)"
         )
-        return rows.optional_time_of(newest[0]["at"])
+        with rows.understood_runs():
+            return rows.optional_time_of(newest[0]["at"])
 
     def run_counts(self) -> list[RunCount]:
         return [totals.run_count(row) for row in self._database.query(totals.RUNS)]
 
     def last_drills(self, database: str) -> dict[str, datetime]:
         found = self._database.query(totals.DRILLS, (database,))
-        return {row["snapshot"]: rows.time_of(row["at"]) for row in found}
+        with rows.understood_runs():
+            return {row["snapshot"]: rows.time_of(row["at"]) for row in found}
 
     def histories(self) -> list[History]:
         return restores.histories(self._database)
@@ -164,35 +165,23 @@ class Register:
         )
         return bool(found)
 
-    def record_proof(
-        self,
-        snapshot: Snapshot,
-        *,
-        level: ProofLevel,
-        state: SnapshotState,
-        at: datetime,
-        run: str,
-        entry: Entry,
-    ) -> Snapshot:
-        changed = replace(snapshot, proof=level, proof_at=at, proof_run=run, state=state)
+    def record_proof(self, snapshot: Snapshot, entry: Entry) -> None:
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE snapshots SET proof = ?, proof_at = ?, proof_run = ?, state = ? WHERE id = ?",
-                (level, rows.time_text(at), run, state, snapshot.id),
+                "UPDATE snapshots SET proof = :proof, proof_at = :proof_at, proof_run = :proof_run,"
+                " read_at = :read_at, state = :state WHERE id = :id",
+                rows.snapshot_row(snapshot),
             )
             chaining.append(connection, entry)
-        return changed
 
-    def begin_pruning(self, snapshot: Snapshot) -> None:
+    def begin_pruning(self, snapshot: Snapshot, entry: Entry) -> None:
         with self._database.transaction() as connection:
-            changed = connection.execute(
-                "UPDATE snapshots SET state = 'pruning'"
-                " WHERE id = ? AND state IN ('present', 'damaged', 'pruning')"
-                " AND NOT EXISTS (SELECT 1 FROM holds WHERE snapshot = snapshots.id AND released_at IS NULL)",
-                (snapshot.id,),
-            ).rowcount
-        if not changed:
+            begun = deletions.begin(connection, snapshot, entry)
+        if not begun:
             raise RefusedError(f"snapshot {snapshot.id} is held, or gone", hint="`amanat show` tells")
+
+    def unfounded_deletions(self) -> set[str]:
+        return deletions.unfounded(self._database)
 
     def set_state(self, snapshot: Snapshot, state: SnapshotState, entry: Entry | None = None) -> None:
         with self._database.transaction() as connection:
@@ -223,6 +212,9 @@ class Register:
                 (rows.time_text(entry.at), snapshot.id),
             )
             chaining.append(connection, entry)
+
+    def untold_holds(self) -> list[str]:
+        return holds.untold(self._database)
 
     # entries
 
@@ -268,7 +260,8 @@ class Register:
         found = self._database.query(
             "SELECT last_at FROM slots WHERE stage = ? AND policy = ? AND database = ?", (stage, policy, database)
         )
-        return rows.optional_time_of(found[0]["last_at"]) if found else None
+        with rows.understood_runs():
+            return rows.optional_time_of(found[0]["last_at"]) if found else None
 
     def record_slot(self, stage: Stage, policy: str, database: str, slot: datetime, *, missed: int) -> None:
         """Remember how far the schedule has come, and add to the instants that were missed for good."""
@@ -282,7 +275,8 @@ class Register:
 
     def missed_slots(self) -> dict[tuple[Stage, str, str], int]:
         found = self._database.query("SELECT stage, policy, database, missed FROM slots")
-        return {(Stage(row["stage"]), row["policy"], row["database"]): row["missed"] for row in found}
+        with rows.understood_runs():
+            return {(Stage(row["stage"]), row["policy"], row["database"]): row["missed"] for row in found}
 
     def check(self) -> None:
         """RegisterError if the file is not a sound database that can be written.

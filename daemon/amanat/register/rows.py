@@ -29,16 +29,21 @@ SNAPSHOTS = """
 """
 """What ``snapshot_of`` reads; a condition follows."""
 
+_RUNS = "no entry tells it: put back a copy of the state folder, or `amanat register rebuild --move-aside`"
+
 
 @contextlib.contextmanager
-def understood() -> Iterator[None]:
+def understood(what: str = "the register", hint: str = "`amanat register verify` tells where") -> Iterator[None]:
     """IntegrityError for a value that amanat never wrote."""
     try:
         yield
     except (ValueError, TypeError) as exc:
-        raise IntegrityError(
-            f"the register holds what amanat did not write: {exc}", hint="`amanat register verify` tells where"
-        ) from exc
+        raise IntegrityError(f"{what} holds what amanat did not write: {exc}", hint=hint) from exc
+
+
+def understood_runs() -> contextlib.AbstractContextManager[None]:
+    """The same for what no entry covers."""
+    return understood("the register's record of runs and slots", _RUNS)
 
 
 def time_text(time: datetime) -> str:
@@ -98,6 +103,7 @@ def snapshot_row(snapshot: Snapshot) -> dict[str, object]:
         "required_proof": snapshot.required_proof,
         "proof_at": optional_time_text(snapshot.proof_at),
         "proof_run": snapshot.proof_run,
+        "read_at": optional_time_text(snapshot.read_at),
         "state": snapshot.state,
         "companions": json.dumps(snapshot.companions, ensure_ascii=False),
         "manifest_sha256": snapshot.manifest_sha256,
@@ -126,6 +132,7 @@ def snapshot_of(row: sqlite3.Row) -> Snapshot:
         required_proof=ProofLevel(row["required_proof"]),
         proof_at=optional_time_of(row["proof_at"]),
         proof_run=row["proof_run"],
+        read_at=optional_time_of(row["read_at"]),
         state=SnapshotState(row["state"]),
         held=texts_of(row["held"]),
         companions=texts_of(row["companions"]),
@@ -157,26 +164,27 @@ def run_row(run: Run) -> dict[str, object]:
 
 
 def run_of(row: sqlite3.Row) -> Run:
-    return Run(
-        id=row["id"],
-        stage=Stage(row["stage"]),
-        database=row["database"],
-        policy=row["policy"],
-        by=row["by"],
-        purpose=row["purpose"],
-        scheduled_at=optional_time_of(row["scheduled_at"]),
-        attempt=row["attempt"],
-        started_at=time_of(row["started_at"]),
-        finished_at=optional_time_of(row["finished_at"]),
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        code=row["code"],
-        reason=row["reason"],
-        hint=row["hint"],
-        note=row["note"],
-        snapshot=row["snapshot"],
-        artefact=row["artefact"],
-        restore_seconds=row["restore_seconds"],
-    )
+    with understood_runs():
+        return Run(
+            id=row["id"],
+            stage=Stage(row["stage"]),
+            database=row["database"],
+            policy=row["policy"],
+            by=row["by"],
+            purpose=row["purpose"],
+            scheduled_at=optional_time_of(row["scheduled_at"]),
+            attempt=row["attempt"],
+            started_at=time_of(row["started_at"]),
+            finished_at=optional_time_of(row["finished_at"]),
+            outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+            code=row["code"],
+            reason=row["reason"],
+            hint=row["hint"],
+            note=row["note"],
+            snapshot=row["snapshot"],
+            artefact=row["artefact"],
+            restore_seconds=row["restore_seconds"],
+        )
 
 
 def entry_row(entry: Entry) -> dict[str, str | int | None]:

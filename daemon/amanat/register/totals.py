@@ -7,7 +7,7 @@ from itertools import groupby
 
 from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
 from amanat.ports.register import RunCount, SnapshotTotals
-from amanat.register.rows import time_of
+from amanat.register.rows import time_of, understood_runs
 
 # Size and time of the newest one come from the row that has the maximum (SQLite, lang_select.html, section 2.5).
 SNAPSHOTS = """
@@ -67,12 +67,13 @@ def _is_proven(kind: sqlite3.Row) -> bool:
 
 
 def run_count(row: sqlite3.Row) -> RunCount:
-    return RunCount(
-        stage=Stage(row["stage"]),
-        policy=row["policy"],
-        database=row["database"],
-        outcome=Outcome(row["outcome"]),
-        code=row["code"],
-        count=row["count"],
-        last_finished=time_of(row["last_finished"]),
-    )
+    with understood_runs():
+        return RunCount(
+            stage=Stage(row["stage"]),
+            policy=row["policy"],
+            database=row["database"],
+            outcome=Outcome(row["outcome"]),
+            code=row["code"],
+            count=row["count"],
+            last_finished=time_of(row["last_finished"]),
+        )

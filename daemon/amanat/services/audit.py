@@ -1,19 +1,22 @@
 """Is the register what it was? The chain, the rows beside it, and what the store's manifests know of both."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
 
 from amanat.domain import chain
 from amanat.domain.chain import Break, BreakKind, Head, Row, Walk
 from amanat.domain.errors import IntegrityError
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import EntryKind, Snapshot, SnapshotState
+from amanat.domain.model import Snapshot, SnapshotState
 from amanat.ports import Ports
-from amanat.services import losses
+from amanat.ports.store import Found
+from amanat.services import losses, remade
 
-_CHANGING = {"proof", "proof_at", "proof_run", "state", "held"}  # a manifest tells what they were at first
+LOST = "lost"
+"""The kind of a finding that files are gone; the register itself may be whole."""
+
+# A manifest tells what they were at first.
+_CHANGING = {"proof", "proof_at", "proof_run", "read_at", "state", "held"}
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 _FIXED = [field.name for field in fields(Snapshot) if field.name not in _CHANGING]
 
@@ -29,12 +32,16 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """``head``: the last entry that holds. ``findings``: by entry, then the others; none: all is well."""
+    """``head``: the last entry that holds. ``findings``: by entry, then the others; none: all is well.
+
+    ``remade``: a sentence where the register was made anew, of what is not compared for that; else empty.
+    """
 
     head: Head | None
     snapshots: int
     manifests: int
     findings: tuple[Finding, ...]
+    remade: str = ""
 
 
 def audit(ports: Ports, *, noted: Head | None = None) -> Audit:
@@ -42,19 +49,28 @@ def audit(ports: Ports, *, noted: Head | None = None) -> Audit:
 
     The store is looked at first: what is committed meanwhile is then not missed in the register.
     """
-    marked = sorted(ports.store.survey().marked)
+    there = ports.store.survey()
+    marked = sorted(there.marked)
     if not marked:
         losses.require_filled(ports, sum(row["state"] in _HERE for row, _ in ports.register.subjects()))
     under_way = {run.artefact for run in ports.register.open_runs() if ports.locks.is_alive(run.id)}
     highest = ports.register.last_number()
     walk = chain.walk(ports.register.stored_entries())
-    rows, manifests = list(_of_rows(ports)), _Manifests(ports)
+    rows, manifests = list(_of_rows(ports, there)), _Manifests(ports)
     breaks = [walk.broken or _cut_by_number(walk, highest), noted and _misplaced(ports, noted, "the head given")]
     findings = [_finding(broken) for broken in breaks if broken]
+    findings += [_finding(broken) for broken in remade.dated(ports, manifests.former)]
     findings += [finding for finding in rows if finding]
+    findings += list(_of_holds(ports))
     findings += [found for path in marked if path not in under_way for found in manifests.judged(path)]
     findings.sort(key=lambda finding: (finding.entry is None, finding.entry))
-    return Audit(head=walk.head, snapshots=len(rows), manifests=len(marked), findings=tuple(findings))
+    return Audit(
+        head=walk.head,
+        snapshots=len(rows),
+        manifests=len(marked),
+        findings=tuple(findings),
+        remade=remade.sentence(manifests.former, manifests.uncompared),
+    )
 
 
 def tail(ports: Ports, after: Head | None) -> Walk:
@@ -95,10 +111,10 @@ def _misplaced(ports: Ports, head: Head, who: str) -> Break | None:
     return Break(kind=BreakKind.CUT, sequence=last + 1, reason=what)
 
 
-def _of_rows(ports: Ports) -> Iterator[Finding | None]:
-    """One for each snapshot; None: its row is as its newest entry says."""
+def _of_rows(ports: Ports, there: Found) -> Iterator[Finding | None]:
+    """One for each snapshot; None: its row is as its newest entry says, and so are its files."""
     for snapshot, entry in ports.register.subjects():
-        yield _of_row(snapshot, entry)
+        yield _of_row(snapshot, entry) or _of_files(ports, snapshot, there)
     for gone in ports.register.orphans():
         yield Finding(kind="row removed", reason=f"entries tell of snapshot {gone}, and it has no row")
 
@@ -113,6 +129,28 @@ def _of_row(snapshot: Row, entry: Row | None) -> Finding | None:
     return None
 
 
+def _of_files(ports: Ports, snapshot: Row, there: Found) -> Finding | None:
+    """Who misses them looks again: they may be younger than the survey, or deleted by the rules since."""
+    path = str(snapshot["path"])
+    if snapshot["state"] not in _HERE or (path in there.present and path in there.marked):
+        return None
+    row = next(iter(ports.register.snapshots_like(str(snapshot["id"]))), None)
+    if row and losses.is_lost(ports, row):
+        reason = f"the register has {path} as {row.state}, and {_gone(ports, path)}"
+        return Finding(kind=LOST, reason=reason)
+    return None
+
+
+def _gone(ports: Ports, path: str) -> str:
+    return "its file is gone" if ports.store.has_manifest(path) else "its manifest is gone"
+
+
+def _of_holds(ports: Ports) -> Iterator[Finding]:
+    for snapshot in ports.register.untold_holds():
+        what = f"a hold on snapshot {snapshot} is not as its entry tells: by whom, when, why, or until when"
+        yield Finding(kind="hold edited", reason=what)
+
+
 def _told(name: str, expected: object, found: object) -> str:
     """With values, where they are short texts or numbers."""
     values = f" (expected {expected}, found {found})"
@@ -124,7 +162,8 @@ class _Manifests:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._rebuilt_at = _rebuilt_at(ports)
+        self.former = remade.former(ports)
+        self.uncompared = 0
 
     def judged(self, path: str) -> Iterator[Finding]:
         """``path``: of the artefact."""
@@ -152,11 +191,14 @@ class _Manifests:
         return None
 
     def _misplaced_head(self, manifest: Manifest, path: str) -> Break | None:
-        """Manifests from before the register was made anew know the one that was lost."""
-        head, former = manifest.register_head, self._rebuilt_at
-        if head is None or (former and manifest.snapshot.taken_at <= former):
+        """Manifests from before the register was made anew know the one that was lost, and none of this one."""
+        head, former = manifest.register_head, self.former
+        if head is None:
             return None
-        return _misplaced(self._ports, head, f"the manifest of {path}")
+        if former is None or former.ended is None or manifest.snapshot.taken_at > former.ended:
+            return _misplaced(self._ports, head, f"the manifest of {path}")
+        self.uncompared += 1
+        return remade.contradiction(self._ports, former, manifest, path)
 
 
 def _differing(said: Snapshot, row: Snapshot) -> list[str]:
@@ -166,12 +208,3 @@ def _differing(said: Snapshot, row: Snapshot) -> list[str]:
         others = (name for name in found if name != "manifest_sha256")
         return [_told(name, getattr(row, name), getattr(said, name)) for name in others]
     return ["its SHA-256, so facts, proof, recipe or another part that the row does not repeat"]
-
-
-def _rebuilt_at(ports: Ports) -> datetime | None:
-    first = next(iter(ports.register.stored_entries()), None)
-    if first is None or first["kind"] != EntryKind.REBUILD:
-        return None
-    with contextlib.suppress(ValueError):  # edited, which the walk has found
-        return datetime.fromisoformat(str(first["at"]))
-    return None

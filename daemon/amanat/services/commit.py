@@ -137,6 +137,7 @@ def _snapshot(
         required_proof=request.policy.proof,
         proof_at=ports.now(),
         proof_run=taken.run,
+        read_at=ports.now(),
         companions=tuple(f"{request.database.name}/{item.file}" for item, _ in companions),
     )
 

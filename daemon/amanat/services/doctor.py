@@ -111,7 +111,7 @@ def _chain(ports: Ports) -> Check:
         text = f"the register is not what it was: {found.findings[0].reason}{more}"
         return Check.fail(Name.CHAIN, text, "`amanat register verify` tells all; documentation/register.md")
     text = f"it holds, and so do {found.snapshots} snapshots and {found.manifests} manifests"
-    return Check(name=Name.CHAIN, found=text)
+    return Check(name=Name.CHAIN, found=f"{text}; {found.remade}" if found.remade else text)
 
 
 def _stored(ports: Ports, places: Places) -> Iterator[Check]:

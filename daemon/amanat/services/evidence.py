@@ -4,6 +4,7 @@ It is redacted by what it is made of: nothing of how the database is reached, no
 name hosts), no folder of this host; paths are those within the store.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -15,14 +16,14 @@ from amanat.domain.policy import MANUAL, Configuration, Policy
 from amanat.domain.recovery import UNKNOWN, about, recoveries
 from amanat.domain.units import format_duration, format_size
 from amanat.ports import Ports
-from amanat.ports.register import SnapshotTotals
-from amanat.services import audit
+from amanat.services import audit, losses
 from amanat.services.page import Page, Section
 from amanat.services.report import optional_text
 
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 _ENDED = (Outcome.SUCCEEDED, Outcome.FAILED)
 _LEAD = "Times are UTC. How the database is reached is left out; files are named as in the store."
+_OF_RUNS = "From the register's table of runs, which its chain does not cover."
 _LEVELS = (
     ("stored", "the bytes were read back from the disk, and are those that were written"),
     ("readable", "the whole file decodes, and holds what the database held at that moment"),
@@ -32,8 +33,9 @@ _LEVELS = (
 
 def collect(ports: Ports, configuration: Configuration, database: str, *, version: str) -> dict[str, Any]:
     """JSON-ready. ``version``: of Amanat. Reads every manifest of the store, as ``register verify`` does."""
-    kept = [row for row in ports.register.each_snapshot(database=database, gone=False) if row.state in _HERE]
-    totals = [item for item in ports.register.snapshot_totals() if item.database == database]
+    known = losses.as_on_disk(ports, ports.register.each_snapshot(database=database, gone=False))
+    known = [row for row in known if row.state is not SnapshotState.PRUNING]
+    kept = [row for row in known if row.state in _HERE]
     policies = [policy for policy, one in configuration.pairs() if one.name == database]
     configured = configuration.databases.get(database)
     environments = {row.environment for row in kept} | ({configured.environment} if configured else set())
@@ -44,7 +46,8 @@ def collect(ports: Ports, configuration: Configuration, database: str, *, versio
         "environments": sorted(environments),
         "engines": sorted({str(row.engine) for row in kept}),
         "kept": [
-            _kept(item, [row for row in kept if row.policy == item.policy]) for item in totals if item.present
+            _kept(policy, [row for row in known if row.policy == policy])
+            for policy in sorted({row.policy for row in known})
         ],
         "newest_by_proof": [_newest(level, kept) for level in ProofLevel if level is not ProofLevel.NONE],
         "recovery": asdict(recoveries(ports.register.histories()).get(database, UNKNOWN)),
@@ -56,18 +59,21 @@ def collect(ports: Ports, configuration: Configuration, database: str, *, versio
     }
 
 
-def _kept(totals: SnapshotTotals, rows: list[Snapshot]) -> dict[str, Any]:
-    """``rows``: newest first, of one policy."""
+def _kept(policy: str, known: list[Snapshot]) -> dict[str, Any]:
+    """``known``: newest first, as they are on the disk."""
+    here = [row for row in known if row.state in _HERE]
+    times, proven = [row.taken_at for row in here], [row.taken_at for row in here if row.proven]
+    states = (row.proof if row.state is SnapshotState.PRESENT else row.state for row in known)
     return {
-        "policy": totals.policy,
-        "snapshots": totals.present,
-        "proven": totals.proven,
-        "by_proof": dict(totals.by_proof),
-        "bytes": totals.total_bytes,
-        "newest": optional_text(rows[0].taken_at if rows else None),
-        "oldest": optional_text(rows[-1].taken_at if rows else None),
-        "newest_proven": optional_text(totals.newest_proven),
-        "oldest_proven": optional_text(totals.oldest_proven),
+        "policy": policy,
+        "snapshots": len(here),
+        "proven": len(proven),
+        "by_proof": dict(Counter(map(str, states))),
+        "bytes": sum(row.size_bytes for row in here),
+        "newest": optional_text(max(times, default=None)),
+        "oldest": optional_text(min(times, default=None)),
+        "newest_proven": optional_text(max(proven, default=None)),
+        "oldest_proven": optional_text(min(proven, default=None)),
     }
 
 
@@ -81,6 +87,7 @@ def _newest(level: ProofLevel, kept: Iterable[Snapshot]) -> dict[str, Any]:
         "path": row.path if row else None,
         "taken_at": optional_text(row.taken_at if row else None),
         "proof_at": optional_text(row.proof_at if row else None),
+        "read_at": optional_text(row.read_at if row else None),
     }
 
 
@@ -117,6 +124,7 @@ def _chain(ports: Ports) -> dict[str, Any]:
     found = audit.audit(ports)
     return {
         "valid": not found.findings,
+        "remade": found.remade,
         "head": str(found.head) if found.head else None,
         "snapshots": found.snapshots,
         "manifests": found.manifests,
@@ -148,12 +156,12 @@ def page(found: dict[str, Any]) -> Page:
 def _sections(found: dict[str, Any]) -> Iterator[Section]:
     yield _table("Database", ("what", "value"), _about(found))
     yield _table("What is kept", _KEPT, ([_show(row[key]) for key in _KEPT_KEYS] for row in _sized(found["kept"])))
-    yield _table("What is proven", ("level", "newest snapshot", "taken", "proven", "means"), _proven(found))
+    yield _table("What is proven", _PROVEN, _proven(found))
     runs = (
         [row["stage"], row["policy"], _show(row["outcome"]), _time(row["finished_at"]), _show(row["took"])]
         for row in found["runs"]
     )
-    yield _table("The last run of each kind", ("stage", "policy", "outcome", "ended", "took"), runs)
+    yield _table("The last run of each kind", ("stage", "policy", "outcome", "ended", "took"), runs, note=_OF_RUNS)
     yield _table("Time to recover", ("what", "value"), _recovery(found["recovery"]))
     holds = ([row["path"], _time(row["taken_at"]), "; ".join(row["reasons"])] for row in found["holds"])
     yield _table("Holds", ("snapshot", "taken", "reason"), holds)
@@ -163,6 +171,7 @@ def _sections(found: dict[str, Any]) -> Iterator[Section]:
     yield _table("Tools", ("tool", "version"), [["amanat", found["amanat"]], *map(list, found["tools"].items())])
 
 
+_PROVEN = ("level", "newest snapshot", "taken", "proven", "last read", "means")
 _KEPT = ("policy", "snapshots", "proven", "by proof", "size", "oldest", "newest", "newest proven")
 _KEPT_KEYS = ("policy", "snapshots", "proven", "proofs", "size", "oldest", "newest", "newest_proven")
 _RETENTION = ("policy", "schedule", "scope", "proof", "rules")
@@ -191,6 +200,7 @@ def _proven(found: dict[str, Any]) -> list[list[str]]:
             row["path"] or "none",
             _time(row["taken_at"]),
             _time(row["proof_at"]),
+            _time(row["read_at"]),
             meanings[row["level"]],
         ]
         for row in found["newest_by_proof"]
@@ -211,11 +221,12 @@ def _chain_rows(chain: dict[str, Any]) -> list[list[str]]:
         ["state", "it holds" if chain["valid"] else f"it does not hold: {'; '.join(broken[:10])}"],
         ["head", chain["head"] or "no entry"],
         ["compared", f"{chain['snapshots']} snapshots and {chain['manifests']} manifests"],
+        *([["of before", chain["remade"]]] if chain["remade"] else []),
     ]
 
 
-def _table(title: str, head: tuple[str, ...], rows: Iterable[list[str]]) -> Section:
-    return Section(title=title, head=head, rows=tuple(tuple(row) for row in rows))
+def _table(title: str, head: tuple[str, ...], rows: Iterable[list[str]], *, note: str = "") -> Section:
+    return Section(title=title, head=head, rows=tuple(tuple(row) for row in rows), note=note)
 
 
 def _time(text: str | None) -> str:

@@ -31,14 +31,19 @@ def _json(entries: Iterable[Row]) -> Iterator[str]:
 
 
 def _csv(entries: Iterable[Row]) -> Iterator[str]:
-    """RFC 4180; a text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """RFC 4180, without control characters; what a spreadsheet takes for a formula gets an apostrophe in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for row in joined([COLUMNS], map(_texts, entries)):
-        writer.writerow([f"'{text}" if text.startswith(_FORMULA) else text for text in row])
+        writer.writerow([_cell(text) for text in row])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
+
+
+def _cell(text: str) -> str:
+    shown = page.printable(text)
+    return f"'{shown}" if text.startswith(_FORMULA) or shown.lstrip().startswith(_FORMULA) else shown
 
 
 def _markdown(entries: Iterable[Row]) -> Iterator[str]:

@@ -16,12 +16,13 @@ td { overflow-wrap: anywhere; min-width: 4em }
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A table; ``nothing`` is said where it has no rows."""
+    """A table; ``note``: what is to be said of it; ``nothing`` is said where it has no rows."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     nothing: str = "none"
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ def _text(page: Page) -> Iterator[str]:
     yield f"{page.title}\n{'=' * len(page.title)}\n\n{page.lead}\n"
     for section in page.sections:
         yield f"\n{section.title}\n{'-' * len(section.title)}\n"
+        yield f"{section.note}\n\n" if section.note else ""
         yield from _columns(section) if section.rows else [f"{section.nothing}\n"]
 
 
@@ -78,6 +80,7 @@ def _markdown(page: Page) -> Iterator[str]:
     yield f"# {cell(page.title)}\n\n{page.lead}\n"
     for section in page.sections:
         yield f"\n## {section.title}\n\n"
+        yield f"{section.note}\n\n" if section.note else ""
         yield from markdown_rows(section.head, iter(section.rows)) if section.rows else [f"{section.nothing}\n"]
 
 
@@ -85,6 +88,7 @@ def _html(page: Page) -> Iterator[str]:
     yield html_head(page.title, page.lead)
     for section in page.sections:
         yield f"<h2>{_escaped(section.title)}</h2>\n"
+        yield f"<p>{_escaped(section.note)}</p>\n" if section.note else ""
         if section.rows:
             yield from html_rows(section.head, iter(section.rows))
         else:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from amanat.domain.errors import AmanatError, BusyError, RefusedError
 from amanat.domain.events import Event
-from amanat.domain.model import Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import BEGUN, Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import Configuration, KeepRules, Policy
 from amanat.domain.retention import Plan, Verdict, decide, floors_of
 from amanat.domain.retention_guards import Refusal, guard
@@ -146,15 +146,15 @@ def _is_deleted(ports: Ports, verdict: Verdict, active: ActiveRun) -> bool:
 
 
 def delete(ports: Ports, snapshot: Snapshot, *, by: str, run: str | None, reason: str) -> None:
-    """Row ``pruning``, manifest, artefact, row ``pruned``: a crash in between is finished by reconcile.
+    """Row ``pruning`` and an entry, manifest, artefact, row ``pruned``: reconcile finishes it after a crash.
 
     RefusedError when it has been held since the plan was made, BusyError while somebody reads it.
     """
+    begun = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
     with ports.locks.deleting(snapshot.id):
-        ports.register.begin_pruning(snapshot)
+        ports.register.begin_pruning(snapshot, replace(begun, outcome=BEGUN))
         ports.store.delete(snapshot.path, snapshot.companions)
-        entry = Entry.about(snapshot, EntryKind.DELETION, at=ports.now(), by=by, run=run, detail=reason)
-        ports.register.set_state(snapshot, SnapshotState.PRUNED, entry)
+        ports.register.set_state(snapshot, SnapshotState.PRUNED, replace(begun, at=ports.now()))
     ports.emit(
         Event.SNAPSHOT_DELETED,
         database=snapshot.database,

@@ -18,6 +18,8 @@ from amanat.ports.run import Control
 from amanat.services import losses, prune
 from amanat.services.rehearse import place_of, policy_of
 
+UNFOUNDED = "is left: its row says that its deletion began, and no entry does"
+
 _SETTLING = timedelta(seconds=5)  # a run, or the daemon's start, waits for it
 _SWEEPING = timedelta(minutes=1)
 _ENDED = tuple(outcome for outcome in Outcome if outcome is not Outcome.SKIPPED)
@@ -30,6 +32,7 @@ def look(ports: Ports) -> Repairs:
     open_runs = ports.register.open_runs()
     alive = {run.id for run in open_runs if ports.locks.is_alive(run.id)}
     rows = ports.register.snapshots(gone=False)
+    unfounded = ports.register.unfounded_deletions()
     units, broken = _read(ports, found.marked - {row.path for row in rows})
     return plan(
         Observed(
@@ -37,6 +40,7 @@ def look(ports: Ports) -> Repairs:
             alive=alive | {run for run in staged if ports.locks.is_alive(run)},
             staged=staged,
             rows=[*rows, *_rows_of(ports, units.values())],
+            unfounded=unfounded,
             units=units,
             present=found.present,
             marked=found.marked,
@@ -64,7 +68,10 @@ def _rows_of(ports: Ports, units: Iterable[Manifest]) -> list[Snapshot]:
 
 
 def reconcile(ports: Ports, *, by: str) -> Repairs:
-    """Carry out what ``look`` finds; each step may be repeated after another crash."""
+    """Carry out what ``look`` finds; each step may be repeated after another crash.
+
+    What is told as ``pruned`` is what was deleted.
+    """
     repairs = look(ports)
     _adopt_all(ports, repairs.adopted, by)
     control = ports.controls(timeout=_SETTLING, label={})
@@ -77,13 +84,14 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
             losses.mark_lost(ports, row, by=by)
     for row in repairs.found_again:
         losses.mark_found(ports, row, by=by)
-    for row in repairs.pruned:
-        _finish_pruning(ports, row, by)
+    pruned = tuple(row for row in repairs.pruned if _finish_pruning(ports, row, by))
+    for row in repairs.unfounded:
+        _tell_unfounded(ports, row)
     for path in repairs.foreign:
         ports.emit(Event.FOREIGN_FOUND, path=path)
     for path, reason in repairs.broken.items():
         ports.emit(Event.FOREIGN_FOUND, path=path, reason=reason)
-    return repairs
+    return replace(repairs, pruned=pruned)
 
 
 def rebuild(ports: Ports, *, by: str, aside: Path | None) -> Repairs:
@@ -234,7 +242,7 @@ def _adopt_all(ports: Ports, manifests: Sequence[Manifest], by: str) -> None:
 
 def _adopt(ports: Ports, manifest: Manifest, by: str) -> None:
     """The manifest's proof holds for the bytes it was made of, so these are read first."""
-    snapshot = losses.judged_by_bytes(ports, manifest.snapshot)
+    snapshot = replace(losses.judged_by_bytes(ports, manifest.snapshot), read_at=ports.now())
     head = manifest.register_head
     known = head is None or ports.register.hash_at(head.sequence) == head.hash
     detail = f"adopted from {snapshot.path}" + ("" if known else f", which knows another register, {head}")
@@ -254,15 +262,26 @@ def _locked(ports: Ports, database: str) -> Iterator[None]:
         yield
 
 
-def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> None:
+def _finish_pruning(ports: Ports, row: Snapshot, by: str) -> bool:
     """Not while a live prune is at it: the database's lock tells."""
     try:
         with _locked(ports, row.database):
             prune.delete(ports, row, by=by, run=None, reason="finishing a deletion that was interrupted")
     except BusyError:
-        return
+        return False
     except AmanatError as exc:
         ports.emit(Event.RUN_WARNING, database=row.database, warning=f"reconcile: {exc}")
+        return False
+    return True
+
+
+def _tell_unfounded(ports: Ports, row: Snapshot) -> None:
+    ports.emit(
+        Event.REGISTER_BROKEN,
+        kind="row edited",
+        reason=f"{row.path} {UNFOUNDED}",
+        hint="find out who writes to the register; `amanat register rebuild --move-aside` makes it anew",
+    )
 
 
 def _tell(ports: Ports, what: str, thing: str) -> None:

@@ -35,6 +35,7 @@ def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
         "required_proof": snapshot.required_proof,
         "proven": snapshot.proven,
         "proof_at": optional_text(snapshot.proof_at),
+        "read_at": optional_text(snapshot.read_at),
         "state": snapshot.state,
         "held": list(snapshot.held),
         "companions": list(snapshot.companions),

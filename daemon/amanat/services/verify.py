@@ -3,14 +3,24 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from amanat.domain.errors import IntegrityError, ProofError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import (
+    Entry,
+    EntryKind,
+    Outcome,
+    ProofLevel,
+    Run,
+    Snapshot,
+    SnapshotState,
+    Stage,
+    utc_text,
+)
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
@@ -39,7 +49,7 @@ def verify(
     stage: Stage = Stage.VERIFY,
     limit: Callable[[], timedelta | None] = lambda: None,
 ) -> Snapshot:
-    """The snapshot with its proof renewed (a higher level stays).
+    """The snapshot with its proof renewed (a higher level stays, with the time when it was proven).
 
     IntegrityError or ProofError when it is no longer what it was; it is then ``damaged``, or ``missing``
     when the file is gone, and counts for nothing. NotFoundError, and no run, when it was pruned meanwhile.
@@ -70,8 +80,7 @@ def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: Active
     except (IntegrityError, ProofError) as exc:
         _record(ports, snapshot, ProofLevel.NONE, active.run, failure=exc)
         raise
-    reached = snapshot.proof if snapshot.proof.reaches(level) else level
-    return _record(ports, snapshot, reached, active.run)
+    return _record(ports, snapshot, level, active.run)
 
 
 def _prove(
@@ -141,8 +150,11 @@ def _record(
     run: Run,
     failure: IntegrityError | ProofError | None = None,
 ) -> Snapshot:
+    """``level``: what was checked and holds; none after a failure."""
     at = ports.now()
-    state = SnapshotState.PRESENT if failure is None else _state_of_damaged(ports, snapshot)
+    renewed = _with_proof(snapshot, level, run, at)
+    if failure:
+        renewed = replace(renewed, read_at=snapshot.read_at, state=_state_of_damaged(ports, snapshot))
     entry = Entry.about(
         snapshot,
         EntryKind.DRILL if run.stage is Stage.DRILL else EntryKind.VERIFY,
@@ -150,13 +162,29 @@ def _record(
         by=run.by,
         outcome=Outcome.FAILED if failure else Outcome.SUCCEEDED,
         run=run.id,
-        detail=failure.message if failure else f"proof {level}",
+        detail=failure.message if failure else _told(renewed, level),
     )
     if failure:
         ports.emit(
             Event.SNAPSHOT_DAMAGED, database=snapshot.database, snapshot=snapshot.id, reason=failure.message
         )
-    return ports.register.record_proof(snapshot, level=level, state=state, at=at, run=run.id, entry=entry)
+    ports.register.record_proof(renewed, entry)
+    return renewed
+
+
+def _with_proof(snapshot: Snapshot, level: ProofLevel, run: Run, at: datetime) -> Snapshot:
+    """A level above the one that was checked stays as it was proven then."""
+    read = replace(snapshot, read_at=at, state=SnapshotState.PRESENT)
+    if level is ProofLevel.NONE or level.reaches(snapshot.proof):
+        return replace(read, proof=level, proof_at=at, proof_run=run.id)
+    return read
+
+
+def _told(renewed: Snapshot, level: ProofLevel) -> str:
+    if renewed.proof is level:
+        return f"proof {level}"
+    since = f" of {utc_text(renewed.proof_at)}" if renewed.proof_at else ""
+    return f"checked {level}; proof {renewed.proof}{since} stays"
 
 
 def _state_of_damaged(ports: Ports, snapshot: Snapshot) -> SnapshotState:

@@ -178,6 +178,8 @@ def reconcile(
 
 
 def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
+    from amanat.services.reconcile import UNFOUNDED
+
     return {
         "interrupted": [run.id for run in repairs.interrupted],
         "swept": list(repairs.swept),
@@ -187,6 +189,7 @@ def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
         "found again": [row.path for row in repairs.found_again],
         "pruned": [row.path for row in repairs.pruned],
         "dropped": list(repairs.dropped),
+        "doubtful": [f"{row.path} {UNFOUNDED}" for row in repairs.unfounded],
         "foreign": list(repairs.foreign),
         "unreadable": [f"{path}: {reason}" for path, reason in repairs.broken.items()],
     }

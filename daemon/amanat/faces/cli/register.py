@@ -119,6 +119,7 @@ def _json(found: "Audit") -> dict[str, object]:
         "head": vars(found.head) if found.head else None,
         "snapshots": found.snapshots,
         "manifests": found.manifests,
+        "remade": found.remade,
         "findings": [vars(finding) for finding in found.findings],
     }
 
@@ -128,6 +129,8 @@ def _print(found: "Audit") -> None:
         typer.echo(f"{finding.kind}: {output.one_line(finding.reason)}")
     if (more := len(found.findings) - _MOST_SHOWN) > 0:
         typer.echo(f"{more} more: --json tells all")
+    if found.remade:
+        typer.echo(output.one_line(found.remade))
     holds = "holds up to" if found.findings else "holds:"
     typer.echo(f"the chain {holds} {found.head or 'no entry'}")
     typer.echo(f"{found.snapshots} snapshots and {found.manifests} manifests were compared with it")
@@ -196,12 +199,16 @@ def export(
 ) -> None:
     """Write the entries for an auditor, with their numbers and hashes. Days and times without a zone are UTC.
 
+    A link at --output is followed; a device or a pipe is written to.
+
     Exit status: 0; 3 the file cannot be written.
     """
     from amanat.services.export import WRITERS
 
     since = _time("--from", begin) if begin else None
     until = _time("--to", end, whole_day=True) if end else None
+    if since and until and since > until:
+        raise ConfigurationError(f"--from {begin} is later than --to {end}", hint="no entry is within; swap them")
     entries = session.open_app().ports.register.stored_entries(since=since, until=until)
     _write(WRITERS[form](entries), file)
 

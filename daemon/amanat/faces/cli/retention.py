@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amanat.domain.errors import RefusedError
+from amanat.domain.model import BEGUN
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, session
 from amanat.faces.cli.snapshots import Reference
@@ -75,7 +76,7 @@ def explain(reference: Reference, *, as_json: output.AsJson = False) -> None:
     deletions = [
         entry.detail
         for entry in app.ports.register.entries(snapshot=found.id)
-        if entry.kind in {"deletion", "loss"}
+        if entry.kind in {"deletion", "loss"} and entry.outcome != BEGUN
     ]
     reasons = tuple(deletions) or (f"it is {found.state}",)
     if as_json:

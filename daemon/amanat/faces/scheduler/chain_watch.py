@@ -29,9 +29,10 @@ class ChainWatch:
             except AmanatError as exc:
                 self._ports.emit(Event.RUN_WARNING, warning=f"looking at the register: {exc}")
                 return
-            self._state.chain_valid = not found.findings
-            self._head = self._head if found.findings else found.head
-            for finding in found.findings[:_MOST_TOLD]:
+            broken = [finding for finding in found.findings if finding.kind != audit.LOST]  # snapshot.lost tells
+            self._state.chain_valid = not broken
+            self._head = self._head if broken else found.head
+            for finding in broken[:_MOST_TOLD]:
                 self._tell(finding.kind, finding.reason)
 
     def look_at_the_tail(self) -> None:
