@@ -118,6 +118,22 @@ def test_a_question_that_does_more_or_gets_no_answer_fails_the_proof(workshop, s
     assert not Path("more.sqlite").exists()
 
 
+def test_what_failed_its_drill_stays_damaged_however_well_it_can_be_read(workshop, monkeypatch):
+    taken = workshop.take()
+    finding(monkeypatch, differences=(difference("index"),))
+    with pytest.raises(ProofError):
+        workshop.app.drill(taken, by="aysel", wait=0)
+    monkeypatch.undo()
+    for level in (ProofLevel.STORED, ProofLevel.READABLE):
+        with pytest.raises(ProofError, match=f"is {level}, and stays damaged: it failed the proof restored"):
+            workshop.app.verify(taken, level=level, by="aysel", wait=0)
+    (row,) = workshop.app.ports.register.snapshots()
+    assert (row.state, row.proven) == (SnapshotState.DAMAGED, False)
+    assert workshop.app.verify(taken, level=ProofLevel.RESTORED, by="aysel", wait=0).proven
+    (row,) = workshop.app.ports.register.snapshots()
+    assert (row.state, row.failed_proof) == (SnapshotState.PRESENT, None)
+
+
 def test_an_unhappy_question_harms_no_snapshot_that_was_proven(workshop):
     check = SqlCheck(sql="select 0", expect=parse_expectation("1"))
     taken = workshop.take(policy=replace(workshop.policy, proof=ProofLevel.RESTORED))

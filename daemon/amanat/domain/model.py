@@ -159,7 +159,8 @@ class Snapshot:
     ``manifest_sha256``: of its manifest's file; None where it was taken by a release that did not keep it.
     ``required_proof``: the level its policy asked for when it was taken; it is proven when ``proof`` reaches it.
     ``proof_at``, ``proof_run``: when and by which run ``proof`` was reached. ``read_at``: when its bytes were last
-    read and were right; None where that was before a release that kept it.
+    read and were right; None where that was before a release that kept it. ``failed_proof``: of a damaged one, the
+    level at which it failed.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Snapshot:
     proof_at: datetime | None = None
     proof_run: str | None = None
     read_at: datetime | None = None
+    failed_proof: ProofLevel | None = None
     state: SnapshotState = SnapshotState.PRESENT
     held: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()

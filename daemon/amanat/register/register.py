@@ -169,7 +169,7 @@ class Register:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE snapshots SET proof = :proof, proof_at = :proof_at, proof_run = :proof_run,"
-                " read_at = :read_at, state = :state WHERE id = :id",
+                " read_at = :read_at, failed_proof = :failed_proof, state = :state WHERE id = :id",
                 rows.snapshot_row(snapshot),
             )
             chaining.append(connection, entry)

@@ -16,7 +16,7 @@ LOST = "lost"
 """The kind of a finding that files are gone; the register itself may be whole."""
 
 # A manifest tells what they were at first.
-_CHANGING = {"proof", "proof_at", "proof_run", "read_at", "state", "held"}
+_CHANGING = {"proof", "proof_at", "proof_run", "read_at", "failed_proof", "state", "held"}
 _HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)
 _FIXED = [field.name for field in fields(Snapshot) if field.name not in _CHANGING]
 

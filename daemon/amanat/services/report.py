@@ -36,6 +36,7 @@ def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
         "proven": snapshot.proven,
         "proof_at": optional_text(snapshot.proof_at),
         "read_at": optional_text(snapshot.read_at),
+        "failed_proof": snapshot.failed_proof,
         "state": snapshot.state,
         "held": list(snapshot.held),
         "companions": list(snapshot.companions),

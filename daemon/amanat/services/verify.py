@@ -78,9 +78,20 @@ def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: Active
     try:
         active.restore_seconds = _prove(ports, snapshot, level, active, control)
     except (IntegrityError, ProofError) as exc:
-        _record(ports, snapshot, ProofLevel.NONE, active.run, failure=exc)
+        _record(ports, replace(snapshot, failed_proof=level), ProofLevel.NONE, active.run, failure=exc)
         raise
-    return _record(ports, snapshot, level, active.run)
+    _require_enough(snapshot, level)
+    return _record(ports, replace(snapshot, failed_proof=None), level, active.run)
+
+
+def _require_enough(snapshot: Snapshot, level: ProofLevel) -> None:
+    """What failed its drill is damaged, however well its bytes can be read."""
+    failed = snapshot.failed_proof
+    if snapshot.state is SnapshotState.DAMAGED and failed and not level.reaches(failed):
+        raise ProofError(
+            f"snapshot {snapshot.id} is {level}, and stays damaged: it failed the proof {failed}",
+            hint=f"amanat verify {snapshot.id} --level={failed}",
+        )
 
 
 def _prove(

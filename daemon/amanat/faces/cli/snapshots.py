@@ -208,8 +208,11 @@ def drill(
 def _newest(app: "App", database: str) -> "Snapshot | None":
     """Of all that should be there."""
     app.database(database)
-    snapshots = app.ports.register.each_snapshot(database=database, gone=False)
-    return next((item for item in snapshots if item.state == "present"), None)
+    for item in app.ports.register.each_snapshot(database=database, gone=False):
+        if item.state == "present":
+            return item
+        typer.echo(f"{item.id} of {database} is {item.state}: an older one is drilled", err=True)
+    return None
 
 
 def _database(app: "App", name: str, connection: str) -> "Database":
