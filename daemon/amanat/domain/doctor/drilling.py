@@ -24,7 +24,7 @@ def _too_large(wanted: Drills, size: int) -> list[Check]:
         return []
     text = f"the database has {format_size(size)}, drills.max_size is {format_size(wanted.max_bytes)}"
     return [
-        Check.warn(Name.DRILL_LIMITS, f"{text}: none of it is drilled", "raise max_size, or name a drill_server")
+        Check.warn(Name.DRILL_LIMITS, f"{text}: none of it is drilled", "raise drills.max_size, or remove drills")
     ]
 
 
