@@ -106,11 +106,12 @@ def test_drills_and_re_readings_that_stopped(name):
     told(timing.last_round(name, NIGHTLY, NOW, run(NOW - 3 * DAY), None), Level.WARN, "due every 1d")
     skipped = run(NOW, Outcome.SKIPPED, reason="no drills between 08:00 and 20:00")
     since = timing.last_round(name, NIGHTLY, NOW, run(NOW - 3 * DAY), skipped)
-    told(since, Level.WARN, "since then one was skipped: no drills between")
+    told(since, Level.WARN, "the newest was skipped: no drills between")
     told(timing.last_round(name, NIGHTLY, NOW, None, None), Level.WARN, "has succeeded yet")
     failed = run(NOW, Outcome.FAILED, reason="an index is missing", hint="look")
     told(timing.last_round(name, NIGHTLY, NOW, None, failed), Level.WARN, "yet; the newest was failed: an index")
     assert timing.last_round(name, NIGHTLY, NOW, None, failed).remedy == "look"
+    told(timing.last_round(name, NIGHTLY, NOW, run(NOW - DAY), failed), Level.WARN, "the newest was failed")
 
 
 def test_limits_that_let_no_drill_begin():
