@@ -139,7 +139,9 @@ def test_its_forms_hold_what_people_wrote(amanat):
 )
 def test_a_page_says_that_the_register_is_not_what_it_was(amanat, table, change):
     amanat.query(f"UPDATE {table} SET {change}")
-    assert "it does not hold" in amanat.ok("evidence", "app")
+    page = amanat.ok("evidence", "app")
+    assert page.index("WARNING: the register is not what it was") < page.index("What is kept")
+    assert "it does not hold" in page
     assert amanat.json("evidence", "app")["chain"]["valid"] is False
 
 

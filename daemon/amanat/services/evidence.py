@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from amanat.domain.errors import IntegrityError
-from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, utc_text
+from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
 from amanat.domain.policy import MANUAL, Configuration, Policy
 from amanat.domain.recovery import UNKNOWN, about, recoveries
 from amanat.domain.units import format_duration, format_size
@@ -109,10 +109,12 @@ def _hold(row: Snapshot) -> dict[str, Any]:
 
 
 def _retention(policy: Policy) -> dict[str, Any]:
-    schedule = f"{policy.schedule.cron} in {policy.schedule.timezone}" if policy.schedule else "on demand"
+    when = {stage: f"{schedule.cron} in {schedule.timezone}" for stage, schedule in policy.schedules.items()}
     return {
         "policy": policy.name,
-        "schedule": schedule,
+        "schedule": when.get(Stage.SNAPSHOT, "on demand"),
+        "drills": when.get(Stage.DRILL),
+        "rereading": when.get(Stage.VERIFY),
         "proof": policy.proof,
         "scope": policy.scope.describe(),
         "rules": policy.keep.describe(),
@@ -148,8 +150,17 @@ def _tools(ports: Ports, kept: Iterable[Snapshot]) -> dict[str, str]:
 def page(found: dict[str, Any]) -> Page:
     return Page(
         title=f"Evidence of the backups of {found['database']}",
-        lead=f"Made by Amanat {found['amanat']} at {_time(found['at'])}. {_LEAD}",
+        lead=f"Made by Amanat {found['amanat']} at {_time(found['at'])}. {_LEAD}{_warning(found['chain'])}",
         sections=tuple(_sections(found)),
+    )
+
+
+def _warning(chain: dict[str, Any]) -> str:
+    """Above all, for whoever forged a row meant it to be read."""
+    return (
+        ""
+        if chain["valid"]
+        else " WARNING: the register is not what it was, so this page may tell what never was."
     )
 
 
@@ -167,6 +178,8 @@ def _sections(found: dict[str, Any]) -> Iterator[Section]:
     yield _table("Holds", ("snapshot", "taken", "reason"), holds)
     rules = ([str(row[key]) for key in _RETENTION] for row in found["retention"])
     yield _table("Retention", ("policy", "schedule", "scope", "proof asked for", "what is kept"), rules)
+    rounds = ([row[key] or "never" for key in _ROUNDS] for row in found["retention"])
+    yield _table("Proven anew on a schedule", ("policy", "drills", "re-reading"), rounds)
     yield _table("The register's chain", ("what", "value"), _chain_rows(found["chain"]))
     yield _table("Tools", ("tool", "version"), [["amanat", found["amanat"]], *map(list, found["tools"].items())])
 
@@ -174,6 +187,7 @@ def _sections(found: dict[str, Any]) -> Iterator[Section]:
 _PROVEN = ("level", "newest snapshot", "taken", "proven", "last read", "means")
 _KEPT = ("policy", "snapshots", "proven", "by proof", "size", "oldest", "newest", "newest proven")
 _KEPT_KEYS = ("policy", "snapshots", "proven", "proofs", "size", "oldest", "newest", "newest_proven")
+_ROUNDS = ("policy", "drills", "rereading")
 _RETENTION = ("policy", "schedule", "scope", "proof", "rules")
 
 
