@@ -26,7 +26,7 @@ run: $(ACTIVE)
 test: $(ACTIVE)
 	tools/system-packages.sh $(TEST_PACKAGES)
 	$(BIN)/python -m tests.support.postgres fetch
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(ACTIVE)
 	$(BIN)/ruff check .
