@@ -14,27 +14,17 @@ from amanat.engines.postgresql.rehearsing import cluster, rehearsal, roles
 from amanat.engines.postgresql.rehearsing.database import PREFIX
 from amanat.engines.postgresql.restoring.restore import entries
 from amanat.host.control import RunControl
-from amanat.ports.engine import Place
 from tests.contract.engine_contract import make_order
 from tests.support.postgres_plugin import Postgres
 from tests.support.postgres_subject import engine_for
+from tests.support.rehearsal_place import place
+
+__all__ = ["place"]
 
 OWNED = """
 CREATE TABLE users AS SELECT n AS id, md5(n::text) AS name FROM generate_series(1, 300) n;
 ALTER TABLE users OWNER TO {alice}; GRANT SELECT ON users TO {bob};
 """
-
-
-@pytest.fixture
-def place(tmp_path):
-    for name in ("folder", "scratch"):
-        (tmp_path / name).mkdir()
-    return Place(
-        run="0123456789ab",
-        folder=tmp_path / "folder",
-        scratch=tmp_path / "scratch",
-        is_dead=lambda run: run == "dead00000000",
-    )
 
 
 def folder_in(base):

@@ -15,10 +15,12 @@ from amanat.engines.postgresql.rehearsing import row_order, rows
 from amanat.engines.postgresql.rehearsing.database import PREFIX
 from amanat.engines.postgresql.restoring import order
 from amanat.host.control import RunControl
-from amanat.ports.engine import Place
 from tests.contract.engine_contract import make_order
 from tests.support import archives, postgres_rich
 from tests.support.postgres_subject import engine_for
+from tests.support.rehearsal_place import place
+
+__all__ = ["place"]
 
 TABLES = """
 CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL);
@@ -27,18 +29,6 @@ CREATE TABLE surveys AS SELECT n AS id, repeat(n::text, 20) AS title FROM genera
 CREATE INDEX surveys_title ON surveys (title);
 SELECT lo_from_bytea(0, 'large');
 """
-
-
-@pytest.fixture
-def place(tmp_path) -> Place:
-    for name in ("folder", "scratch"):
-        (tmp_path / name).mkdir()
-    return Place(
-        run="0123456789ab",
-        folder=tmp_path / "folder",
-        scratch=tmp_path / "scratch",
-        is_dead=lambda run: run == "dead00000000",
-    )
 
 
 def take(postgres, database, base, name="run", **fields):
