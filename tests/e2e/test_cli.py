@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from amanat.domain.model import Entry, EntryKind
+from amanat.domain.entry import Entry, EntryKind
 from amanat.register.register import Register
 from tests.support.cli import COMMAND, Amanat
 from tests.support.scene import staged

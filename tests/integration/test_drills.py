@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from amanat.domain.comparison import Comparison, Difference, Finding
+from amanat.domain.entry import EntryKind
 from amanat.domain.errors import (
     AnswerError,
     ConfigurationError,
@@ -19,7 +20,7 @@ from amanat.domain.errors import (
     ProofError,
     RefusedError,
 )
-from amanat.domain.model import EntryKind, Outcome, ProofLevel, SnapshotState, Stage
+from amanat.domain.model import Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Drills
 from amanat.domain.sql_check import SqlCheck, parse_expectation
 from amanat.engines.sqlite import SqliteRehearser

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import IntegrityError, NotFoundError
 from amanat.domain.events import Event
-from amanat.domain.model import Entry, EntryKind, ProofLevel, Run, SnapshotState, Stage
+from amanat.domain.model import ProofLevel, Run, SnapshotState, Stage
 from amanat.domain.policy import KeepRules
 from amanat.register.register import Register
 from amanat.services import reconcile

@@ -11,7 +11,8 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Scope, SnapshotState, Stage
+from amanat.domain.entry import Entry, EntryKind
+from amanat.domain.model import Outcome, ProofLevel, Run, Scope, SnapshotState, Stage
 from amanat.register import snapshots
 from amanat.register.register import Register
 from tests.support.snapshots import snapshot

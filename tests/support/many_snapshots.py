@@ -15,12 +15,11 @@ from itertools import chain
 from pathlib import Path
 
 from amanat.domain import manifest as manifests
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.manifest import Manifest
 from amanat.domain.model import (
     MANIFEST_SUFFIX,
     EngineName,
-    Entry,
-    EntryKind,
     Facts,
     Outcome,
     ProofLevel,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import BusyError, RegisterError
-from amanat.domain.model import Entry, EntryKind, Outcome, ProofLevel, Run, Scope, SnapshotState, Stage
+from amanat.domain.model import Outcome, ProofLevel, Run, Scope, SnapshotState, Stage
 from amanat.host import clock
 from amanat.register import connection, rows
 from amanat.register.connection import FILE_NAME

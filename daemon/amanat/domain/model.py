@@ -65,23 +65,6 @@ class SnapshotState(StrEnum):
     PRUNED = "pruned"
 
 
-class EntryKind(StrEnum):
-    """What the audit record tells of."""
-
-    SNAPSHOT = "snapshot"
-    VERIFY = "verify"
-    DRILL = "drill"
-    HOLD = "hold"
-    RELEASE = "release"
-    DELETION = "deletion"
-    ADOPTION = "adoption"
-    LOSS = "loss"
-    CHAIN = "chain"
-    REBUILD = "rebuild"
-
-
-BEGUN = "begun"
-"""The outcome of the entry that a deletion begins with, before any file goes; its end has an entry of its own."""
 MANUAL_POLICY = "manual"
 FALLBACK = "fallback"
 """The code of a run that succeeded, but not the usual, fast way."""
@@ -233,56 +216,6 @@ class Run:
 
     def __post_init__(self) -> None:
         require_aware(self.started_at, self.scheduled_at, self.finished_at)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line of the audit record: when, who, why, where, what."""
-
-    at: datetime
-    by: str
-    kind: EntryKind
-    database: str
-    environment: str = ""
-    policy: str = ""
-    purpose: str = ""
-    scope: str = ""
-    outcome: str = ""
-    snapshot: str | None = None
-    run: str | None = None
-    detail: str = ""
-
-    def __post_init__(self) -> None:
-        require_aware(self.at)
-
-    @classmethod
-    def about(
-        cls,
-        snapshot: Snapshot,
-        kind: EntryKind,
-        *,
-        at: datetime,
-        by: str,
-        outcome: Outcome = Outcome.SUCCEEDED,
-        purpose: str | None = None,
-        run: str | None = None,
-        detail: str = "",
-    ) -> "Entry":
-        """What happened to a snapshot; ``purpose``: the snapshot's own, unless there is another reason."""
-        return cls(
-            at=at,
-            by=by,
-            kind=kind,
-            database=snapshot.database,
-            environment=snapshot.environment,
-            policy=snapshot.policy,
-            purpose=snapshot.purpose if purpose is None else purpose,
-            scope=snapshot.scope.describe(),
-            outcome=outcome,
-            snapshot=snapshot.id,
-            run=run,
-            detail=detail or snapshot.path,
-        )
 
 
 def utc_text(time: datetime) -> str:

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from amanat.domain.chain import Head, Row
-from amanat.domain.model import Entry, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.entry import Entry
+from amanat.domain.model import Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
 
 

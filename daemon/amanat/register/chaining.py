@@ -5,7 +5,8 @@ from datetime import datetime
 
 from amanat.domain import chain
 from amanat.domain.chain import Head, Value
-from amanat.domain.model import Entry, EntryKind, Outcome
+from amanat.domain.entry import Entry, EntryKind
+from amanat.domain.model import Outcome
 from amanat.register import rows
 
 HEAD = "SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1"

@@ -3,7 +3,8 @@
 import sqlite3
 
 from amanat.domain import chain
-from amanat.domain.model import Entry, Snapshot, SnapshotState
+from amanat.domain.entry import Entry
+from amanat.domain.model import Snapshot, SnapshotState
 from amanat.register import chaining, rows
 from amanat.register.connection import RegisterDatabase
 

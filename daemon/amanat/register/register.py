@@ -7,8 +7,9 @@ from math import inf
 from pathlib import Path
 
 from amanat.domain.chain import Head, Row
+from amanat.domain.entry import Entry
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
-from amanat.domain.model import Entry, Outcome, Run, Scope, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
 from amanat.host import clock
 from amanat.ports.register import RunCount, SnapshotTotals

@@ -8,19 +8,9 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import IntegrityError
-from amanat.domain.model import (
-    EngineName,
-    Entry,
-    EntryKind,
-    Outcome,
-    ProofLevel,
-    Run,
-    Scope,
-    Snapshot,
-    SnapshotState,
-    Stage,
-)
+from amanat.domain.model import EngineName, Outcome, ProofLevel, Run, Scope, Snapshot, SnapshotState, Stage
 
 SNAPSHOTS = """
     SELECT snapshots.*, (SELECT json_group_array(reason) FROM

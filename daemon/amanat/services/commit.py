@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amanat.domain import naming
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, IntegrityError, InterruptedRunError, StoreError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Companion, Manifest
-from amanat.domain.model import Entry, EntryKind, ProofLevel, Snapshot
+from amanat.domain.model import ProofLevel, Snapshot
 from amanat.ports import Ports
 from amanat.ports.engine import Artefact, Engine
 from amanat.ports.run import Control

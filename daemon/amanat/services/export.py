@@ -12,7 +12,7 @@ from itertools import chain as joined
 
 from amanat.domain import chain
 from amanat.domain.chain import Row
-from amanat.domain.model import Entry
+from amanat.domain.entry import Entry
 from amanat.services import page
 
 COLUMNS = ("sequence", *(field.name for field in fields(Entry)), *chain.REPEATED, "previous", "hash")

@@ -1,7 +1,8 @@
 """Holds: a named reason that forbids deletion until it is released."""
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import ConfigurationError, NotFoundError
-from amanat.domain.model import Entry, EntryKind, Snapshot
+from amanat.domain.model import Snapshot
 from amanat.ports import Ports
 from amanat.services import find
 

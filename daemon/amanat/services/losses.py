@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
-from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, ProofLevel, Snapshot, SnapshotState
+from amanat.domain.model import MANIFEST_SUFFIX, Outcome, ProofLevel, Snapshot, SnapshotState
 from amanat.ports import Ports
 
 _SHOULD_BE_HERE = (SnapshotState.PRESENT, SnapshotState.DAMAGED)

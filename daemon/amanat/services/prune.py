@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from amanat.domain.entry import BEGUN, Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, RefusedError
 from amanat.domain.events import Event
-from amanat.domain.model import BEGUN, Entry, EntryKind, Outcome, Run, Snapshot, SnapshotState, Stage
+from amanat.domain.model import Outcome, Run, Snapshot, SnapshotState, Stage
 from amanat.domain.policy import Configuration, KeepRules, Policy
 from amanat.domain.retention import Plan, Verdict, decide, floors_of
 from amanat.domain.retention_guards import Refusal, guard

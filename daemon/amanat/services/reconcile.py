@@ -7,10 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from amanat.domain.chain import Head
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import MANIFEST_SUFFIX, Entry, EntryKind, Outcome, ProofLevel, Run, Snapshot, Stage
+from amanat.domain.model import MANIFEST_SUFFIX, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from amanat.domain.chain import Break, BreakKind
+from amanat.domain.entry import EntryKind
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import EntryKind
 from amanat.domain.retention_guards import CLOCK_TOLERANCE
 from amanat.ports import Ports
 

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from amanat.domain import drills
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, RefusedError, TimeoutExceededError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import FALLBACK, Entry, EntryKind, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
+from amanat.domain.model import FALLBACK, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place

@@ -7,20 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import IntegrityError, ProofError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import (
-    Entry,
-    EntryKind,
-    Outcome,
-    ProofLevel,
-    Run,
-    Snapshot,
-    SnapshotState,
-    Stage,
-    utc_text,
-)
+from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amanat.domain.entry import BEGUN
 from amanat.domain.errors import RefusedError
-from amanat.domain.model import BEGUN
 from amanat.domain.units import format_size
 from amanat.faces.cli import output, session
 from amanat.faces.cli.snapshots import Reference
