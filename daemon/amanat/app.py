@@ -236,6 +236,7 @@ def open_app(
         engine_of=deferred.engine_of,
         prover_of=lambda engine: deferred.prover_of(engine, app.configuration),
         rehearser_of=deferred.rehearser_of,
+        restorer_of=deferred.restorer_of,
         scratch=Scratch(settings.state / "scratch"),
         host=deferred.host,
         write_document=deferred.write_document,

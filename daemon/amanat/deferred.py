@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from amanat.domain.policy import Configuration, Database, Policy
     from amanat.ports.engine import Engine, Prover, Rehearser
     from amanat.ports.host import Host
+    from amanat.ports.restoring import Restorer
     from amanat.ports.run import Control
 
 
@@ -25,6 +26,12 @@ def rehearser_of(database: "Database", policy: "Policy") -> "Rehearser":
     from amanat import wiring
 
     return wiring.rehearser_of(database, policy)
+
+
+def restorer_of(database: "Database") -> "Restorer":
+    from amanat import wiring
+
+    return wiring.restorer_of(database)
 
 
 def prover_of(engine: "EngineName", configuration: "Configuration") -> "Prover":

@@ -13,6 +13,7 @@ from amanat.domain.policy import (
     SqliteSource,
 )
 from amanat.ports.engine import Engine, Prover, Rehearser
+from amanat.ports.restoring import Restorer
 
 
 def engine_of(database: Database) -> Engine:
@@ -44,6 +45,11 @@ def rehearser_of(database: Database, policy: Policy) -> Rehearser:
             return PostgresqlRehearser(source, password, where=wanted)
         another = DrillServer(parameters=wanted.parameters, password=_password(wanted.password))
         return PostgresqlRehearser(source, password, another=another)
+    raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
+
+
+def restorer_of(database: Database) -> Restorer:
+    """On the database's own server, or in its own folder."""
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

@@ -42,6 +42,10 @@ class Stage(StrEnum):
     VERIFY = "verify"
     DRILL = "drill"
     PRUNE = "prune"
+    RESTORE = "restore"
+    ROLLBACK = "rollback"
+    UNDO = "undo"
+    MIGRATION = "migration"
 
 
 class Outcome(StrEnum):

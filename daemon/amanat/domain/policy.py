@@ -6,6 +6,7 @@ from datetime import time, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from amanat.domain.hooks import Hooks
 from amanat.domain.model import MANUAL_POLICY, EngineName, ProofLevel, Scope, Stage
 from amanat.domain.sql_check import SqlCheck
 from amanat.domain.units import format_size, format_span
@@ -48,7 +49,8 @@ Source = SqliteSource | PostgresqlSource | LaravelSource
 @dataclass(frozen=True, kw_only=True)
 class Database:
     """A configured source. ``engine`` is None where only the application's ``.env`` can tell. ``application``: the
-    folder of the application whose database it is.
+    folder of the application whose database it is. ``rollback_log``: the document that tells of restores and
+    rollbacks.
     """
 
     name: str
@@ -56,7 +58,9 @@ class Database:
     source: Source
     engine: EngineName | None = None
     register_document: Path | None = None
+    rollback_log: Path | None = None
     application: Path | None = None
+    hooks: Hooks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +173,23 @@ class DrillPlace(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Warm:
+    """A proven restore is kept for a rollback. ``min_free``: it goes when less than that is free where it stands;
+    None: less than its own size.
+    """
+
+    min_free: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """``schedule`` None: on demand only.
 
     ``parallel``: connections that read at once. ``yield_after``: how long another session may wait for a lock
     behind a dump; None: for ever. ``counts``: tables whose rows are counted even if the file name needs it not.
     ``drill_server``: where PostgreSQL snapshots are restored for the proof; None: on the database's own server if
-    the role may, else on one that is thrown away.
+    the role may, else on one that is thrown away. ``before_swap``: questions to a restore before it goes live,
+    beside ``checks``. ``undo_window``: how long a database that was swapped out, or is warm, is kept.
     """
 
     name: str
@@ -197,6 +211,9 @@ class Policy:
     rereading: Rereading | None = None
     checks: tuple[SqlCheck, ...] = ()
     counts: tuple[str, ...] = ()
+    before_swap: tuple[SqlCheck, ...] = ()
+    warm: Warm | None = None
+    undo_window: timedelta = timedelta(hours=24)
 
     @property
     def schedules(self) -> Mapping[Stage, Schedule]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from amanat.ports.engine import Engine, Prover, Rehearser
     from amanat.ports.host import Host
     from amanat.ports.register import Register
+    from amanat.ports.restoring import Restorer
     from amanat.ports.run import Control, Controls, Emit, Locks, Scratch
     from amanat.ports.store import Store
 
@@ -41,6 +42,7 @@ class Ports:
     engine_of: "Callable[[Database], Engine]"
     prover_of: "Callable[[EngineName], Prover]"
     rehearser_of: "Callable[[Database, Policy], Rehearser]"
+    restorer_of: "Callable[[Database], Restorer]"
     scratch: "Scratch"
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]

@@ -9,6 +9,7 @@ from amanat.domain.chain import Head, Row
 from amanat.domain.entry import Entry
 from amanat.domain.model import Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
+from amanat.ports.asides import Asides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,9 @@ class Register(Protocol):
     Nothing is forgotten, so it grows for ever: what a run asks takes no longer for that.
     Methods that change something for good take the audit entry and write both or neither.
     """
+
+    @property
+    def asides(self) -> Asides: ...
 
     def start_run(self, run: Run) -> None:
         """BusyError if the scheduled instant has had this attempt already (the uniqueness rule)."""

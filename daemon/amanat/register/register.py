@@ -14,6 +14,7 @@ from amanat.domain.recovery import History
 from amanat.host import clock
 from amanat.ports.register import RunCount, SnapshotTotals
 from amanat.register import chaining, deletions, entries, holds, restores, rows, snapshots, totals
+from amanat.register.asides import Asides
 from amanat.register.connection import RegisterDatabase
 
 _LAST_RUNS = (
@@ -27,6 +28,7 @@ class Register:
     def __init__(self, folder: Path) -> None:
         self._database = RegisterDatabase(folder)
         self._sound_until = -inf
+        self.asides = Asides(self._database)
 
     def close(self) -> None:
         self._database.close()

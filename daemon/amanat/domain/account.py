@@ -1,0 +1,45 @@
+"""What a restore, rollback, undo or migration did, step by step: for the register, and for people."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Told in whole sentences or lines. ``origin`` and ``result``: from what to what. ``steps``: commands and SQL
+    that were executed. ``checks``: each with its result. ``outage_seconds``: how long nobody could use the
+    database; None: it was not touched. ``undo``: how to take it back; empty: there is nothing to take back.
+    """
+
+    origin: str = ""
+    result: str = ""
+    steps: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    outage_seconds: float | None = None
+    undo: str = ""
+    failure: str = ""
+
+    def with_steps(self, *steps: str) -> "Account":
+        return replace(self, steps=(*self.steps, *steps))
+
+    def as_text(self) -> str:
+        """JSON, for the detail of an entry."""
+        told = {key: value for key, value in asdict(self).items() if value not in ("", (), None)}
+        return json.dumps(told, ensure_ascii=False)
+
+
+def parse(text: str) -> Account:
+    """ValueError for what is no account."""
+    told: Any = json.loads(text)
+    if not isinstance(told, Mapping):
+        raise ValueError("an account is an object")  # noqa: TRY004 - of the text, not of the code
+    known = {field.name: told[field.name] for field in fields(Account) if field.name in told}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in known.items()
+    }
+    return Account(**values)

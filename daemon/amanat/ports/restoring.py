@@ -1,0 +1,96 @@
+"""What restores a database beside the live one, and swaps the two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from amanat.domain.model import EngineName, Facts
+from amanat.domain.sql_check import SqlCheck
+from amanat.ports.engine import Place, Rehearsal
+from amanat.ports.run import Control
+
+if TYPE_CHECKING:
+    from amanat.domain.changes import Changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What an engine calls the live database, one that a run restores beside it, and one that it sets aside."""
+
+    live: str
+    beside: str
+    before: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOrder:
+    """``name``: of the database (or the file) that is made; nothing may be there yet. ``tables``: name or glob
+    patterns of those to restore; none: all of them. ``stands_in``: it may be swapped in for the live one, so it
+    has to be all that this is, owners and grants among it, and nobody may connect to it until then.
+    """
+
+    artefact: Path
+    facts: Facts
+    name: str
+    checks: Sequence[SqlCheck] = ()
+    tables: tuple[str, ...] = ()
+    schema_only: bool = False
+    stands_in: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swapped:
+    """``seconds``: for how long nobody could use the database. ``statements``: what was executed."""
+
+    seconds: float
+    statements: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Restorer(Protocol):
+    """Of one database, on its own server or in its own folder. Errors as those of ``Rehearser``.
+
+    ``incoming`` and ``outgoing``: names as of ``Names``. A ``place`` says whose run it is; see there.
+    """
+
+    name: EngineName
+
+    def names(self, run: str) -> Names: ...
+
+    def require_swap(self, facts: Facts, place: Place, control: Control) -> None:
+        """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
+
+        ``facts``: of what is to be swapped in.
+        """
+
+    def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:
+        """Make it, fill it, compare it with the facts, ask the questions. It stays unless an error is raised.
+
+        A difference is no error here: who ordered it judges, and drops it. RefusedError: there is something of
+        that name. SpaceError: no room for it.
+        """
+
+    def swap(self, incoming: str, outgoing: str, place: Place, control: Control) -> Swapped:
+        """Whatever happens, either the old or the new one is live under its name, whole; see ``is_swapped``.
+
+        BusyError: others could not be kept out of it. Nothing is changed then.
+        """
+
+    def is_swapped(self, incoming: str, outgoing: str, place: Place, control: Control) -> bool:
+        """After a crash: whether it was done; else what was begun of it is taken back, and ``incoming`` stays."""
+
+    def drop(self, name: str, place: Place, control: Control) -> None:
+        """One that stands aside; nothing if it is not there."""
+
+    def size(self, name: str, place: Place, control: Control) -> int | None:
+        """Bytes of one that stands aside; None: it is not there."""
+
+    def free_bytes(self, place: Place, control: Control) -> int | None:
+        """Where they stand; None: unknown."""
+
+    def changes(self, facts: Facts, place: Place, control: Control) -> "Changes":
+        """What was written to the live one since; takes some seconds at most."""
+
+    def sweep(self, place: Place, control: Control) -> list[str]:
+        """Drop what dead runs restored beside; what was dropped, by name. See ``Place.is_dead``."""
