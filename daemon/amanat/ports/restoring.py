@@ -56,7 +56,8 @@ class Restorer(Protocol):
 
     name: EngineName
 
-    def names(self, run: str) -> Names: ...
+    def names(self, place: Place, control: Control) -> Names:
+        """Of the run of ``place``."""
 
     def require_swap(self, facts: Facts, place: Place, control: Control) -> None:
         """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
