@@ -91,65 +91,73 @@ class App:
     def take(self, request: "Request") -> Snapshot:
         from amanat.services import snapshot
 
-        with self._documented():
+        with self.documented():
             return snapshot.take(self.ports, request)
 
     def run_due(self, job: "Job") -> Snapshot | None:
         from amanat.services import due
 
-        with self._documented():
+        with self.documented():
             return due.run_due(self.ports, job)
 
     def verify(self, found: Snapshot, *, level: ProofLevel, by: str, wait: float) -> Snapshot:
         from amanat.services import verify
 
-        with self._documented():
+        with self.documented():
             return verify.verify(self.ports, found, level=level, by=by, wait=wait)
 
     def drill(self, found: Snapshot, *, by: str, wait: float) -> Snapshot:
         from amanat.services import verify
 
-        with self._documented():
+        with self.documented():
             return verify.drill(self.ports, found, by=by, wait=wait)
 
     def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> "list[Pruning]":
         from amanat.services import prune
 
-        with self._documented():
+        with self.documented():
             return prune.prune(
                 self.ports, self.configuration, database=database, by=by, confirmed=confirmed, wait=wait
             )
 
+    def expire(self, *, by: str) -> None:
+        """Drop what has stood beside databases for long enough."""
+        from amanat.services import asides
+
+        before = self.ports.register.head()
+        if asides.expire(self.ports, by=by):
+            self._tell(before)
+
     def hold(self, found: Snapshot, *, reason: str, by: str) -> None:
         from amanat.services import hold
 
-        with self._documented():
+        with self.documented():
             hold.hold(self.ports, found, reason=reason, by=by)
 
     def release(self, found: Snapshot, *, reason: str, by: str) -> None:
         from amanat.services import hold
 
-        with self._documented():
+        with self.documented():
             hold.release(self.ports, found, reason=reason, by=by)
 
     def reconcile(self, *, by: str, servers: bool = False) -> "Repairs":
         """``servers``: drop what drills left there too, which takes as long as they do to answer."""
-        from amanat.services import reconcile
+        from amanat.services import reconcile, sweeping
 
-        with self._documented():
+        with self.documented():
             repairs = reconcile.reconcile(self.ports, by=by)
-        return replace(repairs, dropped=tuple(reconcile.sweep_servers(self.ports))) if servers else repairs
+        return replace(repairs, dropped=tuple(sweeping.sweep_servers(self.ports))) if servers else repairs
 
     def sweep_servers(self) -> None:
-        from amanat.services import reconcile
+        from amanat.services import sweeping
 
-        reconcile.sweep_servers(self.ports)
+        sweeping.sweep_servers(self.ports)
 
     def rebuild(self, *, by: str, aside: Path | None) -> "Repairs":
         """Fill an empty register from the store. ``aside``: where the one of before lies."""
         from amanat.services import reconcile
 
-        with self._documented():
+        with self.documented():
             return reconcile.rebuild(self.ports, by=by, aside=aside)
 
     def record_losses(self, *, by: str) -> None:
@@ -161,7 +169,8 @@ class App:
             self._tell(before)
 
     @contextlib.contextmanager
-    def _documented(self) -> Iterator[None]:
+    def documented(self) -> Iterator[None]:
+        """What is done inside is told in the documents afterwards, and anchored, whether it succeeds or not."""
         before = self.ports.register.head()
         try:
             yield

@@ -40,7 +40,7 @@ class Observed:
 @dataclass(frozen=True, kw_only=True)
 class Repairs:
     """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours.
-    ``dropped``: databases of drills on servers, which are not looked for in advance.
+    ``dropped``: databases of drills on servers, and ``swaps`` that were begun: neither is looked for in advance.
     ``unfounded``: their rows say that they are being deleted, and no entry does: they are told, and left alone.
     """
 
@@ -55,12 +55,13 @@ class Repairs:
     foreign: tuple[str, ...]
     broken: Mapping[str, str]
     dropped: tuple[str, ...] = ()
+    swaps: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many things are to be changed; foreign files and unfounded deletions are only told."""
         groups = (self.interrupted, self.swept, self.half_written, self.adopted, self.missing)
-        return sum(len(group) for group in (*groups, self.found_again, self.pruned, self.dropped))
+        return sum(len(group) for group in (*groups, self.found_again, self.pruned, self.dropped, self.swaps))
 
 
 def plan(seen: Observed) -> Repairs:

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from amanat import __version__
+from amanat.domain.aside import AsideKind
 from amanat.domain.errors import AmanatError
 from amanat.domain.model import FALLBACK, Outcome, ProofLevel, SnapshotState, Stage
 from amanat.domain.policy import Configuration, Schedule
@@ -58,6 +59,13 @@ FAMILIES = {
     "oldest_restorable_timestamp_seconds": ("When the oldest proven snapshot was taken; 0: none.", _PAIR),
     "retention_deleted_total": ("Snapshots that retention deleted.", _PAIR),
     "retention_refused_total": ("Prunings that a guard refused.", (*_PAIR, "reason")),
+    "undo_until_timestamp_seconds": (
+        "Until when the database that was live before the last swap is kept; 0: nothing is.",
+        ("database",),
+    ),
+    "undo_size_bytes": ("What is kept of databases that were swapped out.", ("database",)),
+    "warm_size_bytes": ("The restore that stands ready for a rollback; 0: none does.", ("database",)),
+    "warm_snapshot_timestamp_seconds": ("When its snapshot was restored and proven; 0: none.", ("database",)),
     "register_chain_valid": (
         "1 if the register was what it was when the daemon last looked; 0: amanat register verify tells.",
         (),
@@ -106,6 +114,7 @@ class RegisterCollector(Collector):
         self._recovery(families)
         self._policies(families)
         self._snapshots(families)
+        self._asides(families)
         self._host(families)
         return families.all()
 
@@ -184,6 +193,21 @@ class RegisterCollector(Collector):
         families.put("oldest_restorable_timestamp_seconds", oldest)
         families.put("retention_deleted_total", dict.fromkeys(self._pairs(), 0) | self._ports.register.pruned())
         families.put("store_used_bytes", {(): used})
+
+    def _asides(self, families: "_Families") -> None:
+        known = {(name,): 0.0 for name in self._configuration().databases}
+        until, kept, warm, proven = dict(known), dict(known), dict(known), dict(known)
+        for aside in self._ports.register.asides.all():
+            key = (aside.database,)
+            if aside.kind is AsideKind.WARM:
+                warm[key], proven[key] = aside.size_bytes, aside.since.timestamp()
+            else:
+                kept[key] = kept.get(key, 0.0) + aside.size_bytes
+                until[key] = max(until.get(key, 0.0), aside.until.timestamp())
+        families.put("undo_until_timestamp_seconds", until)
+        families.put("undo_size_bytes", kept)
+        families.put("warm_size_bytes", warm)
+        families.put("warm_snapshot_timestamp_seconds", proven)
 
     def _host(self, families: "_Families") -> None:
         with contextlib.suppress(AmanatError):  # a store that is gone has no free space to tell of

@@ -23,5 +23,8 @@ class Asides(Protocol):
         """Told before anything is done, so that a crash leaves nothing unknown."""
 
     def open_swaps(self) -> list[Swap]: ...
-    def finish_swap(self, swap: Swap, outgoing: Aside | None, entry: Entry) -> None:
-        """Done: the incoming one stands aside no longer, ``outgoing`` does. None: it was taken back."""
+    def finish_swap(self, swap: Swap, outgoing: Aside | None, entry: Entry | None) -> None:
+        """Done: the incoming one stands aside no longer, ``outgoing`` does. None: it was taken back.
+
+        ``entry`` None: who began it tells of it himself.
+        """

@@ -59,10 +59,10 @@ class Restorer(Protocol):
     def names(self, place: Place, control: Control) -> Names:
         """Of the run of ``place``."""
 
-    def require_swap(self, facts: Facts, place: Place, control: Control) -> None:
+    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
         """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
 
-        ``facts``: of what is to be swapped in.
+        ``facts``: of what is to be restored first; None: it stands there already.
         """
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:

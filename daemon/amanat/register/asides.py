@@ -51,13 +51,14 @@ class Asides:
         with rows.understood(hint=_KNOWN):
             return [_swap(row) for row in found]
 
-    def finish_swap(self, swap: Swap, outgoing: Aside | None, entry: Entry) -> None:
+    def finish_swap(self, swap: Swap, outgoing: Aside | None, entry: Entry | None) -> None:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM swaps WHERE run = ?", (swap.run,))
             if outgoing:
                 _delete(connection, swap.database, swap.incoming)
                 rows.insert(connection, "asides", _row(asdict(outgoing)))
-            chaining.append(connection, entry)
+            if entry:
+                chaining.append(connection, entry)
 
 
 def _delete(connection: sqlite3.Connection, database: str, name: str) -> None:

@@ -26,9 +26,9 @@ from amanat.ports import Ports
 from amanat.ports.engine import Engine, Place
 from amanat.ports.run import Control
 from amanat.services import audit, checks, plan
-from amanat.services.rehearse import place_of
 from amanat.services.request import Request
 from amanat.services.runs import new_id
+from amanat.services.site import place_of
 
 HOST = "host"
 _DATABASE_TIMEOUT = timedelta(minutes=2)
@@ -196,7 +196,7 @@ def _of_pair(ports: Ports, engine: Engine, policy: Policy, database: Database) -
         if not source.ok:
             return [source]
         try:
-            place = place_of(ports, mark, ports.store.root, scratch)
+            place = place_of(ports, database.name, mark, (ports.store.root, scratch))
             return [
                 source,
                 *engine.examine(order, control),

@@ -11,19 +11,15 @@ from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import MANIFEST_SUFFIX, Outcome, ProofLevel, Run, Snapshot, Stage
-from amanat.domain.policy import MANUAL, Database, Policy
+from amanat.domain.model import MANIFEST_SUFFIX, Outcome, Run, Snapshot
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import losses, prune
-from amanat.services.rehearse import place_of, policy_of
+from amanat.services import losses, prune, swaps, sweeping
 
 UNFOUNDED = "is left: its row says that its deletion began, and no entry does"
 
 _SETTLING = timedelta(seconds=5)  # a run, or the daemon's start, waits for it
-_SWEEPING = timedelta(minutes=1)
-_ENDED = tuple(outcome for outcome in Outcome if outcome is not Outcome.SKIPPED)
 
 
 def look(ports: Ports) -> Repairs:
@@ -76,6 +72,7 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
     repairs = look(ports)
     _adopt_all(ports, repairs.adopted, by)
     control = ports.controls(timeout=_SETTLING, label={})
+    swapped = tuple(what for database in swaps.pending(ports) for what in _settled_swaps(ports, database))
     for database in sorted({run.database for run in repairs.interrupted}):
         settle_if_free(ports, database, control)
     for run_id in repairs.swept:
@@ -92,7 +89,7 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
         ports.emit(Event.FOREIGN_FOUND, path=path)
     for path, reason in repairs.broken.items():
         ports.emit(Event.FOREIGN_FOUND, path=path, reason=reason)
-    return replace(repairs, pruned=pruned)
+    return replace(repairs, pruned=pruned, swaps=swapped)
 
 
 def rebuild(ports: Ports, *, by: str, aside: Path | None) -> Repairs:
@@ -130,11 +127,18 @@ def settle(ports: Ports, database: str, control: Control | None = None) -> None:
     drill there.
     """
     control = control or ports.controls(timeout=_SETTLING, label={})
+    swaps.settle(ports, database)
     for run in _dead(ports, database):
         _remove_half_written(ports, run)
-        _remove_restored(ports, run, control)
+        sweeping.remove_restored(ports, run, control)
         _sweep(ports, run.id)
         _close(ports, run)
+
+
+def _settled_swaps(ports: Ports, database: str) -> list[str]:
+    with contextlib.suppress(BusyError), _locked(ports, database):
+        return swaps.settle(ports, database)
+    return []
 
 
 def settle_if_free(ports: Ports, database: str, control: Control | None = None) -> None:
@@ -149,31 +153,6 @@ def _dead(ports: Ports, database: str) -> list[Run]:
     return [run for run in open_runs if run.database == database and not ports.locks.is_alive(run.id)]
 
 
-def sweep_servers(ports: Ports) -> list[str]:
-    """Drop what drills could not, where the last one did not end well: the server may have been down then.
-
-    What was dropped, by name. A server that cannot be reached costs a minute at most, and is told of.
-    """
-    return [
-        name
-        for run in _doubtful(ports)
-        for name in _remove_restored(ports, run, ports.controls(timeout=_SWEEPING, label={}))
-    ]
-
-
-def _doubtful(ports: Ports) -> list[Run]:
-    """One run of each (database, policy) whose newest one that restored failed, or told of something."""
-    newest = ports.register.last_runs(outcomes=_ENDED)
-    found = [run for run in newest if run.outcome is not Outcome.SUCCEEDED or run.note]
-    return list({(run.database, run.policy): run for run in found if _restores(ports, run)}.values())
-
-
-def _restores(ports: Ports, run: Run) -> bool:
-    if run.stage is Stage.SNAPSHOT:
-        return policy_of(ports, run.policy, run.database).proof.reaches(ProofLevel.RESTORED)
-    return run.stage in {Stage.DRILL, Stage.VERIFY}
-
-
 def _remove_half_written(ports: Ports, run: Run) -> None:
     """What the run named and moved into place, unless it was committed after all."""
     if (
@@ -183,34 +162,6 @@ def _remove_half_written(ports: Ports, run: Run) -> None:
     ):
         ports.store.delete(run.artefact, tuple(f"{run.artefact}{suffix}" for suffix in COMPANION_SUFFIXES))
         _tell(ports, "half-written", run.artefact)
-
-
-def _remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
-    """What runs may have restored where that one did; what was dropped, by name."""
-    database = ports.database_now(run.database)
-    if database is None or run.stage is Stage.PRUNE:
-        return []
-    dropped: list[str] = []
-    for policy in _with_own_server(policy_of(ports, run.policy, run.database)):
-        try:
-            dropped += _sweep_drill_server(ports, run, database, policy, control)
-        except AmanatError as exc:
-            warning = f"what run {run.id} may have left is looked for again by the next drill: {exc}"
-            ports.emit(Event.RUN_WARNING, database=run.database, warning=warning)
-    for name in dropped:
-        _tell(ports, "drill database", name)
-    return dropped
-
-
-def _with_own_server(policy: Policy) -> list[Policy]:
-    """The policy may have said another place when the run began: the database's own server is looked at too."""
-    return [policy] if policy.drill_server == MANUAL.drill_server else [policy, MANUAL]
-
-
-def _sweep_drill_server(ports: Ports, run: Run, database: Database, policy: Policy, control: Control) -> list[str]:
-    with ports.scratch.folder(f"{run.id}-sweep") as scratch:
-        place = place_of(ports, run.id, ports.store.staged(run.id), scratch)
-        return ports.rehearser_of(database, policy).sweep(place, control)
 
 
 def _sweep(ports: Ports, run_id: str) -> None:

@@ -17,38 +17,37 @@ from amanat.domain.events import Event
 from amanat.domain.model import Facts
 from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.ports import Ports
-from amanat.ports.engine import Place
+from amanat.ports.engine import Place, Rehearsal
 from amanat.ports.run import Control
+from amanat.services import warm
+from amanat.services.site import at
 
 _SHOWN = 5
 
 Rehearse = Callable[[Path, Facts], float]
 
 
-def rehearsal(ports: Ports, database: Database, policy: Policy, place: Place, control: Control) -> Rehearse:
+def rehearsal(
+    ports: Ports, database: Database, policy: Policy, place: Place, control: Control, *, keep: bool = False
+) -> Rehearse:
     """To be called with an artefact and its facts, in its turn among the drills: says how many seconds restoring
     took. ProofError names what differs, DriftError where that is the server's doing, AnswerError where only the
-    user's questions are unhappy.
+    user's questions are unhappy. ``keep``: what is proven stays, for ``warm.take_over``, where that can be.
     """
 
     def rehearse(artefact: Path, facts: Facts) -> float:
-        rehearser = ports.rehearser_of(database, policy)
-        rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
+        rehearsed: Rehearsal | None = None
+        if keep:
+            rehearsed = warm.restored(ports, at(ports, database, place, control), policy, artefact, facts)
+        if rehearsed is None:
+            rehearser = ports.rehearser_of(database, policy)
+            rehearsed = rehearser.rehearse(artefact, facts, policy.checks, place, control)
         for warning in rehearsed.warnings:
             ports.emit(Event.RUN_WARNING, database=database.name, run=place.run, warning=warning)
         _judge(artefact.name, rehearsed.comparison)
         return rehearsed.seconds
 
     return rehearse
-
-
-def place_of(
-    ports: Ports, run: str, folder: Path, scratch: Path, *, warn: Callable[[str], None] = lambda _: None
-) -> Place:
-    def is_dead(other: str) -> bool:
-        return ports.register.knows_run(other) and not ports.locks.is_alive(other)
-
-    return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead, warn=warn)
 
 
 def policy_of(ports: Ports, name: str, database: str) -> Policy:

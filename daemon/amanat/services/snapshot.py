@@ -17,11 +17,12 @@ from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place
 from amanat.ports.run import Control
-from amanat.services import checks, plan, prune, reconcile
+from amanat.services import checks, plan, prune, reconcile, warm
 from amanat.services.commit import Taken, commit
-from amanat.services.rehearse import Rehearse, place_of, rehearsal
+from amanat.services.rehearse import Rehearse, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, holder_of, new_id, outcome_of, recorded, warn
+from amanat.services.site import at, place_of
 
 _LONGEST_PAUSE = timedelta(minutes=15)  # unless the policy's own backoff is longer
 _MOST_DOUBLINGS = 20  # more would only count: a minute has become a year
@@ -147,7 +148,9 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         _, excuse = drills.excuse(request.policy.drills, facts.source_bytes, ports.now())
         for warning in (*artefact.warnings, *_told(request, excuse)):
             warn(ports, active, warning)
-        place = place_of(ports, active.run.id, folder, scratch, warn=partial(warn, ports, active))
+        place = place_of(
+            ports, request.database.name, active.run.id, (folder, scratch), warn=partial(warn, ports, active)
+        )
         taken = Taken(
             engine=engine,
             run=active.run.id,
@@ -156,6 +159,9 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
             rehearse=None if excuse else _rehearsal(ports, request, active, place, control),
         )
         committed = commit(ports, request, taken, control)
+        if warm.is_wanted(ports, request.policy, None):
+            site = at(ports, request.database, place, control)
+            warm.take_over(ports, site, request.policy, committed.snapshot)
     active.snapshot = committed.snapshot.id
     active.code = FALLBACK if artefact.fallback else ""
     active.restore_seconds = committed.restore_seconds
@@ -171,7 +177,9 @@ def _rehearsal(ports: Ports, request: Request, active: ActiveRun, place: Place, 
     def rehearse(artefact: Path, facts: Facts) -> float:
         with _turn(ports, active, control):
             limited = _limited(ports, request, facts, control)
-            return rehearsal(ports, request.database, request.policy, place, limited)(artefact, facts)
+            keep = warm.is_wanted(ports, request.policy, None)
+            prove = rehearsal(ports, request.database, request.policy, place, limited, keep=keep)
+            return prove(artefact, facts)
 
     return rehearse
 

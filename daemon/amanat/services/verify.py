@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import IntegrityError, ProofError
 from amanat.domain.events import Event
-from amanat.domain.manifest import Manifest
 from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import find, losses, prove, reconcile
-from amanat.services.rehearse import Rehearse, configured, place_of, policy_of, rehearsal
+from amanat.services import find, intact, prove, reconcile, warm
+from amanat.services.rehearse import Rehearse, configured, policy_of, rehearsal
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
+from amanat.services.site import at, place_of
 
 
 def drill(
@@ -88,29 +87,11 @@ def _require_enough(snapshot: Snapshot, level: ProofLevel) -> None:
 def _prove(
     ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, control: Control
 ) -> float | None:
-    artefact = ports.store.path(snapshot.path)
-    if not artefact.is_file():
-        raise IntegrityError(
-            losses.what_is_gone(ports, snapshot),
-            hint="if there is another copy, put it back and run `amanat reconcile`; a manifest alone is of no use",
-        )
-    manifest = ports.store.read_manifest(snapshot.path)
-    if (told := manifest.snapshot.sha256) != snapshot.sha256:
-        raise IntegrityError(
-            f"the manifest of {artefact.name} and the register disagree on its SHA-256: "
-            f"{told[:16]}… and {snapshot.sha256[:16]}…",
-            hint="one of them was edited; compare with another copy",
-        )
-    if snapshot.manifest_sha256 not in (None, manifest.snapshot.manifest_sha256):
-        raise IntegrityError(
-            f"the manifest of {artefact.name} was edited since it was written",
-            hint="the register keeps its SHA-256; compare with another copy",
-        )
-    _check_companions(ports, manifest, artefact, control)
+    manifest = intact.manifest_of(ports, snapshot, control)
     with _rehearsal(ports, snapshot, level, active, control) as rehearse:
         return prove.prove(
             ports,
-            artefact,
+            ports.store.path(snapshot.path),
             engine=snapshot.engine,
             sha256=snapshot.sha256,
             facts=manifest.facts,
@@ -131,18 +112,11 @@ def _rehearsal(
     database, run = configured(ports, snapshot.database), active.run.id
     policy = policy_of(ports, snapshot.policy, snapshot.database)
     with ports.store.staging(run) as folder, ports.scratch.folder(run) as scratch:
-        place = place_of(ports, run, folder, scratch, warn=partial(warn, ports, active))
-        yield rehearsal(ports, database, policy, place, control)
-
-
-def _check_companions(ports: Ports, manifest: Manifest, artefact: Path, control: Control) -> None:
-    for companion in manifest.companions:
-        file = artefact.with_name(companion.file)
-        if not file.is_file() or ports.store.reread(file, control) != companion.sha256:
-            raise IntegrityError(
-                f"{companion.file} is gone or not what was written",
-                hint="it belongs to the snapshot; take a new one, and find out who changes files in the store",
-            )
+        place = place_of(ports, database.name, run, (folder, scratch), warn=partial(warn, ports, active))
+        keep = active.run.stage is Stage.DRILL and warm.is_wanted(ports, policy, snapshot)
+        yield rehearsal(ports, database, policy, place, control, keep=keep)
+        if keep:
+            warm.take_over(ports, at(ports, database, place, control), policy, snapshot)
 
 
 def _record(

@@ -19,6 +19,7 @@ from amanat.faces.cli import (
     overview,
     register,
     retention,
+    rollback,
     service,
     session,
     snapshots,
@@ -37,7 +38,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (snapshots, gate, retention, overview, doctor, register, configuration, service, demo):
+for module in (snapshots, gate, rollback, retention, overview, doctor, register, configuration, service, demo):
     module.add_to(cli)
 
 

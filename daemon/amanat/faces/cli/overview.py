@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from amanat.domain.reconcile import Repairs
 
 _PANEL = "Overview"
+_ASIDES = {"before": "before the last swap", "warm": "warm"}
 _NEXT = {"drill": "drill", "reread": "re-reading"}
 
 
@@ -54,6 +55,8 @@ def status(*, as_json: output.AsJson = False) -> None:
             typer.echo(f"{row['database']}/{row['policy']}: {line}")
     for name, recovery in found["recovery"].items():
         typer.echo(f"recovery of {name}: {_recovery_text(recovery)}")
+    for aside in found["asides"]:
+        typer.echo(f"{_ASIDES[aside['kind']]} of {aside['database']}: {_aside_text(aside)}")
     for run in found["running"]:
         typer.echo(f"running: {run['stage']} of {run['database']} since {run['started_at']}")
     for name in found["uncovered"]:
@@ -189,6 +192,7 @@ def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
         "found again": [row.path for row in repairs.found_again],
         "pruned": [row.path for row in repairs.pruned],
         "dropped": list(repairs.dropped),
+        "swaps": list(repairs.swaps),
         "doubtful": [f"{row.path} {UNFOUNDED}" for row in repairs.unfounded],
         "foreign": list(repairs.foreign),
         "unreadable": [f"{path}: {reason}" for path, reason in repairs.broken.items()],
@@ -232,6 +236,15 @@ def _recovery_text(recovery: dict[str, Any]) -> str:
     if recovery["seconds"] is None:
         return f"not known, as {recovery['explanation']}"
     return f"{about(recovery['seconds'])}, {recovery['explanation']}"
+
+
+def _aside_text(aside: dict[str, Any]) -> str:
+    until = (
+        f"held: {output.one_line(aside['held'])}"
+        if aside["held"]
+        else f"until {output.local_text(aside['until'])}"
+    )
+    return f"{aside['name']}, {format_size(aside['size_bytes'])}, {until}"
 
 
 def _seconds(seconds: float) -> str:

@@ -11,11 +11,13 @@ from amanat.faces.cli import output, session
 from amanat.faces.cli.snapshots import Reference
 
 if TYPE_CHECKING:
+    from amanat.app import App
     from amanat.domain.retention import Verdict
     from amanat.services.prune import Pruning
 
 Reason = Annotated[str, typer.Option(help="Why, for the register.")]
 _PANEL = "Retention"
+_KEPT = "kept:"  # what was live before a rollback, by its database
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -86,7 +88,7 @@ def explain(reference: Reference, *, as_json: output.AsJson = False) -> None:
 
 
 def hold(reference: Reference, *, reason: Reason, by: output.By = "", as_json: output.AsJson = False) -> None:
-    """Forbid the deletion of a snapshot until it is released.
+    """Forbid the deletion of a snapshot until it is released; or, as kept:DATABASE, of what a rollback keeps.
 
     Exit status: 0; 2 no reason given; 5 no such snapshot.
     """
@@ -94,7 +96,7 @@ def hold(reference: Reference, *, reason: Reason, by: output.By = "", as_json: o
 
 
 def release(reference: Reference, *, reason: Reason, by: output.By = "", as_json: output.AsJson = False) -> None:
-    """Release all holds on a snapshot.
+    """Release all holds on a snapshot; or, as kept:DATABASE, that on what a rollback keeps.
 
     Exit status: 0; 2 no reason given; 5 no such snapshot, or it is not held.
     """
@@ -105,12 +107,27 @@ def _change(reference: str, reason: str, by: str, *, held: bool, as_json: bool) 
     from amanat.services import find, report
 
     app = session.open_app()
+    if reference.startswith(_KEPT):
+        _change_kept(app, reference.removeprefix(_KEPT), reason, by, held=held, as_json=as_json)
+        return
     found = find.snapshot(app.ports, reference)
     (app.hold if held else app.release)(found, reason=reason, by=output.who(by))
     if as_json:
         output.print_json(report.snapshot_row(find.snapshot(app.ports, found.id)))
         return
     typer.echo(f"{found.id} is {'held' if held else 'released'}: {output.one_line(reason)}")
+
+
+def _change_kept(app: "App", database: str, reason: str, by: str, *, held: bool, as_json: bool) -> None:
+    from amanat.services import asides
+
+    change = asides.hold if held else asides.release
+    with app.documented():
+        aside = change(app.ports, app.database(database).name, reason=reason, by=output.who(by))
+    if as_json:
+        output.print_json(asides.row(aside))
+        return
+    typer.echo(f"{aside.name} is {'held' if held else 'released'}: {output.one_line(reason)}")
 
 
 def _print(done: "list[Pruning]", *, as_json: bool, dry_run: bool) -> None:

@@ -140,6 +140,7 @@ class Scheduler:
         """Files that somebody removed must not be found out on the day they are needed."""
         try:
             self._app.record_losses(by=due.BY_SCHEDULER)
+            self._app.expire(by=due.BY_SCHEDULER)
             self._watch.look_at_the_tail()
         except AmanatError as exc:
             self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for losses: {exc}")

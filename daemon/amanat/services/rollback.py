@@ -1,0 +1,164 @@
+"""Roll a database back to a snapshot: restored beside, compared, swapped in; what was live is kept."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from amanat.domain.account import Account
+from amanat.domain.aside import Aside, AsideKind, Swap
+from amanat.domain.errors import AnswerError, ProofError
+from amanat.domain.hooks import Moment
+from amanat.domain.model import Run, Snapshot, Stage
+from amanat.domain.policy import MANUAL, Database
+from amanat.ports import Ports
+from amanat.ports.engine import Rehearsal
+from amanat.ports.restoring import RestoreOrder
+from amanat.services import reconcile, restore, site, target
+from amanat.services.exchange import Course, Done, failing, perform
+from amanat.services.rehearse import policy_of
+from amanat.services.runs import ActiveRun, admitted, new_id, recorded, warn
+from amanat.services.site import Site
+
+_SHOWN = 5
+_LOOKING = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a rollback would do. ``lost``: what was written since, as lines. ``warm``: what would be swapped in."""
+
+    database: Database
+    snapshot: Snapshot
+    age: timedelta
+    lost: tuple[str, ...]
+    warm: Aside | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """``wait``: seconds, as in ``Request``."""
+
+    prospect: Prospect
+    by: str
+    purpose: str
+    wait: float = 0.0
+
+
+def look(ports: Ports, database: Database, to: str) -> Prospect:
+    """``to``: a snapshot, a policy whose newest one is meant, or empty. Changes nothing."""
+    snapshot = target.choose(ports, database, to)
+    control = ports.controls(timeout=_LOOKING, label={"database": database.name})
+    with site.opened(ports, database, new_id(), control) as place:
+        warm = _warm(ports, snapshot, place)
+        facts = ports.store.read_manifest(snapshot.path).facts
+        lost = tuple(place.restorer.changes(facts, place.place, control).describe())
+    age = ports.now() - snapshot.taken_at
+    return Prospect(database=database, snapshot=snapshot, age=age, lost=lost, warm=warm)
+
+
+def rollback(ports: Ports, wanted: Wanted) -> Done:
+    """Errors before the swap leave the live database as it was. One of a hook after it comes after the fact."""
+    prospect = wanted.prospect
+    run = Run(
+        id=new_id(),
+        stage=Stage.ROLLBACK,
+        database=prospect.database.name,
+        policy=prospect.snapshot.policy,
+        by=wanted.by,
+        purpose=wanted.purpose,
+        started_at=ports.now(),
+        snapshot=prospect.snapshot.id,
+    )
+    reading = ports.locks.reading(prospect.snapshot.id, ports.controls(timeout=None, label={}))
+    with admitted(ports, run, wait=wanted.wait), reading:
+        reconcile.settle(ports, run.database)
+        target.require_fit(ports, prospect.snapshot, prospect.database)
+        with recorded(ports, replace(run, started_at=ports.now())) as active:
+            active.snapshot = prospect.snapshot.id
+            return _rolled_back(ports, wanted, active)
+
+
+def _rolled_back(ports: Ports, wanted: Wanted, active: ActiveRun) -> Done:
+    database, snapshot = wanted.prospect.database, wanted.prospect.snapshot
+    control = ports.controls(timeout=MANUAL.timeout, label={"database": database.name, "policy": snapshot.policy})
+    with site.opened(ports, database, active.run.id, control, warn=partial(warn, ports, active)) as place:
+        names, now, warm = place.names, ports.now(), _warm(ports, snapshot, place)
+        swap = Swap(
+            run=active.run.id,
+            stage=active.run.stage,
+            database=database.name,
+            environment=database.environment,
+            policy=snapshot.policy,
+            incoming=warm.name if warm else names.beside,
+            outgoing=names.before,
+            snapshot=snapshot.id,
+            by=wanted.by,
+            purpose=wanted.purpose,
+            at=now,
+            until=now + policy_of(ports, snapshot.policy, database.name).undo_window,
+        )
+        account = Account(
+            origin=f"{names.live} as it was at {now:%Y-%m-%d %H:%M:%S} UTC",
+            result=f"{restore.describe(snapshot)}, live as {names.live}",
+            lost=wanted.prospect.lost,
+            undo=f"amanat undo {database.name}",
+        )
+        course = Course(ports=ports, site=place, swap=swap, active=active)
+        with failing(course, account):
+            account = _beside(course, snapshot, warm, account)
+        return perform(course, account)
+
+
+def _beside(course: Course, snapshot: Snapshot, warm: Aside | None, account: Account) -> Account:
+    """With all that is to be swapped in standing beside the live one, and compared."""
+    ports, place = course.ports, course.site
+    facts = None if warm else ports.store.read_manifest(snapshot.path).facts
+    place.restorer.require_swap(facts, place.place, place.control)
+    account = account.with_steps(*course.run_hooks(Moment.BEFORE_RESTORE))
+    if warm:
+        step = f"took {warm.name}, restored and compared at {warm.since:%Y-%m-%d %H:%M:%S} UTC"
+        return replace(account.with_steps(step), checks=("it was compared when it was restored",))
+    return _restored(course, snapshot, account)
+
+
+def _restored(course: Course, snapshot: Snapshot, account: Account) -> Account:
+    ports, place, swap = course.ports, course.site, course.swap
+    policy = policy_of(ports, swap.policy, swap.database)
+    order = RestoreOrder(
+        artefact=ports.store.path(snapshot.path),
+        facts=restore.read(ports, snapshot, place),
+        name=swap.incoming,
+        checks=(*policy.checks, *policy.before_swap),
+        stands_in=True,
+    )
+    rehearsal = place.restorer.restore(order, place.place, place.control)
+    course.active.restore_seconds = rehearsal.seconds
+    _judge(snapshot, swap, rehearsal, place)
+    asked = tuple(f"{check.sql}: as expected ({check.expect})" for check in order.checks)
+    return replace(
+        account.with_steps(f"restored {order.artefact} into {swap.incoming}"),
+        checks=(*restore.checked(rehearsal), *asked),
+        warnings=rehearsal.warnings,
+    )
+
+
+def _judge(snapshot: Snapshot, swap: Swap, rehearsal: Rehearsal, place: Site) -> None:
+    """Only what is the snapshot's content goes live; a server that has changed since is no obstacle."""
+    compared = rehearsal.comparison
+    if not compared.differences or compared.is_drift:
+        return
+    place.drop(swap.incoming)
+    told = "; ".join(each.describe() for each in compared.differences[:_SHOWN])
+    error = AnswerError if compared.is_answer else ProofError
+    raise error(
+        f"{snapshot.id} was restored beside {swap.database}, and not swapped in: {told}",
+        hint="the live database is as it was; choose another snapshot: --to, and `amanat list`",
+    )
+
+
+def _warm(ports: Ports, snapshot: Snapshot, place: Site) -> Aside | None:
+    """That of this very snapshot, if it still stands there."""
+    for aside in ports.register.asides.all(snapshot.database):
+        if aside.kind is AsideKind.WARM and aside.snapshot == snapshot.id and place.size(aside.name) is not None:
+            return aside
+    return None

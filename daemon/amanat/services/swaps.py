@@ -1,0 +1,97 @@
+"""What the register is told of exchanges, and what a crash left of them is finished or taken back."""
+
+from datetime import timedelta
+
+from amanat.domain.account import Account
+from amanat.domain.aside import Aside, AsideKind, Swap
+from amanat.domain.entry import Entry, EntryKind
+from amanat.domain.errors import AmanatError
+from amanat.domain.events import Event
+from amanat.domain.model import Outcome
+from amanat.domain.policy import Database
+from amanat.ports import Ports
+from amanat.services import site as sites
+from amanat.services.site import Site
+
+_SETTLING = timedelta(minutes=1)
+
+
+def finish(ports: Ports, site: Site, swap: Swap, account: Account, outcome: Outcome = Outcome.SUCCEEDED) -> Aside:
+    """What was live stands aside from now on."""
+    outgoing = Aside(
+        run=swap.run,
+        database=swap.database,
+        kind=AsideKind.BEFORE,
+        name=swap.outgoing,
+        snapshot=None,
+        size_bytes=site.size(swap.outgoing) or 0,
+        since=swap.at,
+        until=swap.until,
+    )
+    ports.register.asides.finish_swap(swap, outgoing, entry(ports, swap, account, outcome))
+    return outgoing
+
+
+def entry(ports: Ports, swap: Swap, account: Account, outcome: Outcome) -> Entry:
+    return Entry(
+        at=ports.now(),
+        by=swap.by,
+        kind=EntryKind(swap.stage.value),
+        database=swap.database,
+        environment=swap.environment,
+        policy=swap.policy,
+        purpose=swap.purpose,
+        outcome=outcome,
+        snapshot=swap.snapshot,
+        run=swap.run,
+        detail=account.as_text(),
+    )
+
+
+def pending(ports: Ports) -> list[str]:
+    """Databases of which dead runs have swaps that are open."""
+    swaps = ports.register.asides.open_swaps()
+    return sorted({swap.database for swap in swaps if not ports.locks.is_alive(swap.run)})
+
+
+def settle(ports: Ports, database: str) -> list[str]:
+    """Finish or take back what dead runs began to swap; the caller holds the database's lock. What was done."""
+    configured = ports.database_now(database)
+    swaps = [swap for swap in ports.register.asides.open_swaps() if swap.database == database]
+    done: list[str] = []
+    for swap in swaps:
+        if configured is None or ports.locks.is_alive(swap.run):
+            continue
+        try:
+            done.append(_concluded(ports, configured, swap))
+        except AmanatError as exc:
+            warning = f"the {swap.stage} of run {swap.run}, which died, cannot be settled yet: {exc}"
+            ports.emit(Event.RUN_WARNING, database=database, warning=warning)
+    return done
+
+
+def _concluded(ports: Ports, database: Database, swap: Swap) -> str:
+    control = ports.controls(timeout=_SETTLING, label={"database": database.name})
+    with sites.opened(ports, database, f"{swap.run}-settle", control) as site:
+        what = conclude(ports, site, swap, is_ours=False)
+    ports.emit(Event.RECONCILE_ACTED, what="swap", thing=what)
+    return what
+
+
+def conclude(ports: Ports, site: Site, swap: Swap, *, is_ours: bool) -> str:
+    """By where the names stand now. ``is_ours``: the run lives, and tells of its failure by itself."""
+    if site.restorer.is_swapped(swap.incoming, swap.outgoing, site.place, site.control):
+        told = f"it was done before its process died: what was live is {swap.outgoing}"
+        finish(ports, site, swap, _account(swap, told), Outcome.INTERRUPTED)
+        return f"{swap.stage} of {swap.database} finished: {told}"
+    told = "its process died before anything was swapped; the live database is as it was"
+    failed = None if is_ours else entry(ports, swap, Account(failure=told), Outcome.INTERRUPTED)
+    if swap.incoming not in {aside.name for aside in ports.register.asides.all(swap.database)}:
+        site.drop(swap.incoming)
+    ports.register.asides.finish_swap(swap, None, failed)
+    return f"{swap.stage} of {swap.database} taken back: {told}"
+
+
+def _account(swap: Swap, told: str) -> Account:
+    warning = "hooks of after_swap may not have run: see the log of that time"
+    return Account(result=told, warnings=(warning,), undo=f"amanat undo {swap.database}")

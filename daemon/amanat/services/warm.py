@@ -1,0 +1,70 @@
+"""The warm database: a proven restore that stays beside the live one, ready to be swapped in."""
+
+from pathlib import Path
+
+from amanat.domain.aside import Aside, AsideKind
+from amanat.domain.entry import Entry, EntryKind
+from amanat.domain.errors import RefusedError, SpaceError
+from amanat.domain.events import Event
+from amanat.domain.model import Facts, Snapshot
+from amanat.domain.policy import Policy
+from amanat.ports import Ports
+from amanat.ports.engine import Rehearsal
+from amanat.ports.restoring import RestoreOrder
+from amanat.services import asides
+from amanat.services.site import Site
+
+
+def is_wanted(ports: Ports, policy: Policy, snapshot: Snapshot | None) -> bool:
+    """``snapshot`` None: one that is being taken. An older one than the one that is warm is not."""
+    if policy.warm is None or not policy.scope.is_whole:
+        return False
+    if snapshot is None:
+        return True
+    known = (ports.register.snapshots_like(aside.snapshot or "") for aside in _warm(ports, snapshot.database))
+    return all(other.taken_at < snapshot.taken_at for found in known for other in found)
+
+
+def restored(ports: Ports, site: Site, policy: Policy, artefact: Path, facts: Facts) -> Rehearsal | None:
+    """As it would be swapped in one day; it is gone if it is not what was taken. None: it cannot stay there."""
+    name, restorer = site.names.beside, site.restorer
+    checks = (*policy.checks, *policy.before_swap)
+    order = RestoreOrder(artefact=artefact, facts=facts, name=name, checks=checks, stands_in=True)
+    try:
+        restorer.require_swap(facts, site.place, site.control)
+        rehearsal = restorer.restore(order, site.place, site.control)
+    except (RefusedError, SpaceError) as exc:
+        warning = f"nothing is kept warm for a rollback: {exc.message}"
+        ports.emit(Event.RUN_WARNING, database=site.database.name, run=site.place.run, warning=warning)
+        return None
+    if rehearsal.comparison.differences or rehearsal.comparison.not_compared:
+        site.drop(name)
+    return rehearsal
+
+
+def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> None:
+    """What this run restored and proved is the warm one from now on; the one before is dropped."""
+    name = site.names.beside
+    size, now = site.size(name), ports.now()
+    if size is None:
+        return
+    before = _warm(ports, snapshot.database)
+    aside = Aside(
+        run=site.place.run,
+        database=snapshot.database,
+        kind=AsideKind.WARM,
+        name=name,
+        snapshot=snapshot.id,
+        size_bytes=size,
+        since=now,
+        until=now + policy.undo_window,
+    )
+    detail = f"{name} stands ready for a rollback until {aside.until:%Y-%m-%d %H:%M:%S} UTC"
+    entry = Entry.about(snapshot, EntryKind.WARM, at=now, by=snapshot.by, run=site.place.run, detail=detail)
+    ports.register.asides.add(aside, entry)
+    for older in before:
+        asides.drop(ports, site, older, by="amanat", reason=f"{name} is warm now")
+
+
+def _warm(ports: Ports, database: str) -> list[Aside]:
+    return [aside for aside in ports.register.asides.all(database) if aside.kind is AsideKind.WARM]
