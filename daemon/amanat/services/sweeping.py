@@ -1,5 +1,6 @@
 """What runs left on servers, or beside SQLite files, when they could not drop it themselves."""
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -14,7 +15,8 @@ from amanat.services.site import place_of
 
 _SWEEPING = timedelta(minutes=1)
 _ENDED = tuple(outcome for outcome in Outcome if outcome is not Outcome.SKIPPED)
-_RESTORING = {Stage.DRILL, Stage.VERIFY, Stage.RESTORE, Stage.ROLLBACK}
+_BESIDE = {Stage.RESTORE, Stage.ROLLBACK}
+_RESTORING = {Stage.DRILL, Stage.VERIFY, *_BESIDE}
 
 
 def sweep_servers(ports: Ports) -> list[str]:
@@ -48,9 +50,7 @@ def remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
     if database is None or run.stage is Stage.PRUNE:
         return []
     dropped: list[str] = []
-    policies = _with_own_server(policy_of(ports, run.policy, run.database))
-    sweeps = [partial(_sweep_drill_server, ports, run, database, policy) for policy in policies]
-    for sweep in (*sweeps, partial(_sweep_beside, ports, run, database)):
+    for sweep in _sweeps(ports, run, database):
         try:
             dropped += sweep(control)
         except AmanatError as exc:
@@ -59,6 +59,16 @@ def remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
     for name in dropped:
         ports.emit(Event.RECONCILE_ACTED, what="drill database", thing=name)
     return dropped
+
+
+def _sweeps(ports: Ports, run: Run, database: Database) -> Iterator[Callable[[Control], list[str]]]:
+    """Of every place where a run of its kind restores."""
+    policy = policy_of(ports, run.policy, run.database)
+    if run.stage not in _BESIDE:
+        for each in _with_own_server(policy):
+            yield partial(_sweep_drill_server, ports, run, database, each)
+    if run.stage in _BESIDE or policy.warm:
+        yield partial(_sweep_beside, ports, run, database)
 
 
 def _with_own_server(policy: Policy) -> list[Policy]:

@@ -239,11 +239,8 @@ def _recovery_text(recovery: dict[str, Any]) -> str:
 
 
 def _aside_text(aside: dict[str, Any]) -> str:
-    until = (
-        f"held: {output.one_line(aside['held'])}"
-        if aside["held"]
-        else f"until {output.local_text(aside['until'])}"
-    )
+    held, until = output.one_line(aside["held"]), output.local_text(aside["until"])
+    until = f"held: {held}" if held else f"until {until}"
     return f"{aside['name']}, {format_size(aside['size_bytes'])}, {until}"
 
 
