@@ -17,6 +17,7 @@ CALLS = (
     "mkdir",
     "rmdir",
     "rename",
+    "link",
     "unlink",
     "fsync",
     "fdatasync",

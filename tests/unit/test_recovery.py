@@ -54,7 +54,8 @@ def test_those_of_others_only_until_it_has_its_own():
 
 
 RESTORES = st.lists(
-    st.builds(restore, st.floats(0, 1e6, allow_subnormal=False), st.integers(0, 1 << 50), day=st.integers(0, 999)), max_size=9
+    st.builds(restore, st.floats(0, 1e6, allow_subnormal=False), st.integers(0, 1 << 50), day=st.integers(0, 999)),
+    max_size=9,
 )
 
 
