@@ -71,7 +71,7 @@ def test_it_stands_beside_and_what_exists_is_refused(subject):
     said = amanat.fails(4, "restore", "latest", "--to", subject.name("look"))
     assert subject.name("look") in said
     entries = amanat.query("SELECT outcome, purpose, detail FROM entries WHERE kind = 'restore' ORDER BY sequence")
-    assert [row["outcome"] for row in entries][0] == "succeeded"
+    assert next(row["outcome"] for row in entries) == "succeeded"
     assert entries[0]["purpose"] == "to look at it"
     assert subject.name("look") in json.loads(entries[0]["detail"])["result"]
 

@@ -52,7 +52,7 @@ def test_killed_at_every_step(scene, calls, tmp_path):
         assert amanat.query("SELECT * FROM swaps") == []
         assert {name for name in left if "amanat-" in name} == set(), call
         if found == taken:
-            (aside,) = asides
+            (_aside,) = asides
             amanat.ok(*UNDO)
             assert here.digests() == spoiled, call
         else:
