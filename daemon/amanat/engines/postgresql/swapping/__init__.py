@@ -1,0 +1,1 @@
+"""Exchanges the live database for one that stands beside it, by their names."""
