@@ -24,6 +24,7 @@ from amanat.settings.service import PREFIX, ServiceSettings
 
 FOLDER = Path(__file__).parents[1] / "documentation"
 _PART = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_FEW = 2
 _ROOT = "The file itself"
 
 
@@ -67,10 +68,18 @@ def _section(path: str, node: Mapping[str, Any], models: Mapping[str, Any]) -> I
         ),
     )
     yield ""
+    below: dict[str, list[str]] = {}
     for key, value in node["properties"].items():
         name, model = _model(value)
         if model:
-            yield from _section(".".join(filter(None, (path, key, name))), models[model], models)
+            below.setdefault(model, []).append(".".join(filter(None, (path, key, name))))
+    for model, paths in below.items():
+        yield from _section(_title(path, paths), models[model], models)
+
+
+def _title(path: str, paths: list[str]) -> str:
+    """Of what is the same below several keys of ``path``."""
+    return "`, `".join(paths) if len(paths) <= _FEW else f"{path}.KEY.{paths[0].rpartition('.')[2]}"
 
 
 def _choice(node: Mapping[str, Any]) -> str:
@@ -82,28 +91,46 @@ def _choice(node: Mapping[str, Any]) -> str:
 
 
 def _model(value: Mapping[str, Any]) -> tuple[str, str]:
-    """(``NAME`` if the key holds named mappings, the model of the mapping); empty for plain values."""
+    """(``NAME`` if the key holds named mappings, ``N`` for a list; the model of a mapping in it); else empty."""
     inner = next(iter(value.get("patternProperties", {}).values()), value.get("additionalProperties"))
     nested = inner if isinstance(inner, Mapping) and "$ref" in inner else None
-    reference = (nested or value).get("$ref", "")
-    return ("NAME" if nested else ""), reference.rsplit("/", 1)[-1]
+    if "items" in value:
+        return "N", _reference(value["items"])
+    return ("NAME" if nested else ""), _reference(nested or value)
+
+
+def _reference(value: Mapping[str, Any]) -> str:
+    forms = (value, *value.get("oneOf", ()))
+    return next((form["$ref"].rsplit("/", 1)[-1] for form in forms if "$ref" in form), "")
 
 
 def _value(value: Mapping[str, Any]) -> str:
-    name, model = _model(value)
-    if model:
-        return "mappings by name" if name else "mapping"
+    if "oneOf" in value:
+        return " or ".join(_value(form) for form in value["oneOf"])
+    if "$ref" in value or _model(value)[0] == "NAME":
+        return "mapping" if "$ref" in value else "mappings by name"
     if "const" in value:
         return f"`{_yaml(value['const'])}`"
     if "enum" in value:
         return " or ".join(f"`{choice}`" for choice in value["enum"])
+    if isinstance(value["type"], list):
+        return " or ".join(_KINDS[kind]({}) for kind in value["type"])
     return _KINDS[value["type"]](value)
 
 
+def _list(value: Mapping[str, Any]) -> str:
+    """Plain text is what most lists hold."""
+    item = value["items"]
+    if "oneOf" in item:
+        return f"list; each {_value(item)}"
+    return "list of mappings" if "$ref" in item else "list of text"
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "array": lambda _: "list of text",
+    "array": _list,
     "boolean": lambda _: "`true` or `false`",
     "integer": lambda value: f"{value['minimum']} to {value['maximum']}",
+    "number": lambda _: "number",
     "object": lambda _: "mapping",
     "string": lambda value: f"text, such as {code(value['examples'])}" if "examples" in value else "text",
 }

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amanat.domain.model import Scope, SnapshotState
-from amanat.services.document import cell, render
+from amanat.services.document import render
+from amanat.services.markdown import cell
 from tests.support.snapshots import snapshot
 
 T = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)

@@ -25,7 +25,7 @@ from amanat.domain.policy import (
     Secret,
     SqliteSource,
 )
-from amanat.settings import model_parts, models, policies, proof_models
+from amanat.settings import model_parts, models, policies, proof_models, rollback_models
 from amanat.settings.fields import shortest_interval
 
 ROOT = Path(__file__).parents[2]
@@ -408,10 +408,10 @@ def test_faults_of_the_file(tmp_path: Path, text: str, fault: str) -> None:
             "{engine: postgresql, environment: e, service: s, password: {credential: ../x}}",
             "db.password.credential: a credential is made of",
         ),
-        ("{engine: sqlite, environment: e, path: a, documents: {}}", "db.documents.register: is required"),
+        ("{engine: sqlite, environment: e, path: a, documents: {}}", "db.documents: is empty; say register or"),
         (
-            "{engine: sqlite, environment: e, path: a, documents: {rollback_log: b}}",
-            "db.documents.rollback_log: comes with a later release",
+            "{engine: sqlite, environment: e, path: a, documents: {rollback_log: b, register: b}}",
+            "db.documents.rollback_log: is the file of a register",
         ),
     ],
 )
@@ -478,7 +478,6 @@ def test_faults_of_a_database(tmp_path: Path, body: str, fault: str) -> None:
         (with_keys("retry: {attempts: 0}"), "p.retry.attempts: must be at least 1"),
         (with_keys("retry: {attempts: 21}"), "p.retry.attempts: must be at most 20"),
         (with_keys("globals: off"), "p.globals: must be true or false"),
-        (with_keys("warm: true"), "p.warm: comes with a later release; remove it until then"),
         (with_keys("yield_after: never"), "p.yield_after: 'never' is not a duration"),
         (with_keys("parallel: 0"), "p.parallel: must be at least 1"),
         (with_keys("parallel: 17"), "p.parallel: must be at most 16"),
@@ -525,7 +524,6 @@ def test_the_examples_show_every_key() -> None:
     everything = [
         models.CompressionModel,
         models.DatabaseModel,
-        models.DocumentsModel,
         models.KeepModel,
         models.PolicyModel,
         models.RetryModel,
@@ -537,6 +535,10 @@ def test_the_examples_show_every_key() -> None:
         proof_models.DrillsModel,
         proof_models.FactsModel,
         proof_models.RereadingModel,
+        rollback_models.DocumentsModel,
+        rollback_models.HookModel,
+        rollback_models.HooksModel,
+        rollback_models.WarmModel,
     ]
     known = {field.alias or name for model in everything for name, field in model.model_fields.items()}
     assert known - used == set()

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+_LONGEST_SECONDS = 1e9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
@@ -42,4 +44,16 @@ def parse(text: str) -> Account:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in known.items()
     }
+    for key, value in values.items():
+        if not _fits(value, getattr(Account, key)):
+            raise ValueError(f"{key} of an account cannot be {value!r}")
     return Account(**values)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether it is of the kind that the default shows; ``outage_seconds``, whose default is None, is a number."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(isinstance(line, str) for line in value)
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return isinstance(value, int | float) and 0 <= value < _LONGEST_SECONDS

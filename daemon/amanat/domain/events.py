@@ -11,6 +11,7 @@ class Event(StrEnum):
     RUN_FINISHED = "run.finished"
     RUN_RETRIED = "run.retried"
     RUN_WARNING = "run.warning"
+    HOOK_RAN = "hook.ran"
     SNAPSHOT_COMMITTED = "snapshot.committed"
     SNAPSHOT_DAMAGED = "snapshot.damaged"
     SNAPSHOT_LOST = "snapshot.lost"

@@ -51,13 +51,16 @@ def run(
     *,
     control: Control,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     stdout: Path | None = None,
+    together: bool = False,
     on_stderr: Callable[[str], None] | None = None,
     on_poll: Callable[[], None] | None = None,
 ) -> Finished:
     """Run ``argv`` to its end and say how it ended; the caller judges the exit code.
 
     ``env`` is added to ours. ``stdout``: a file to write to (created 0600); else it is captured as text.
+    ``together``: that comes with ``stderr``, and nobody who was started by it and keeps it open is waited for.
     ``on_stderr`` gets each line as it comes, in a thread, and must not raise.
     ``on_poll`` is called about 20 times a second in the caller's thread.
     Whatever ``control.check`` or ``on_poll`` raises kills the whole process group and is raised on.
@@ -65,13 +68,13 @@ def run(
     """
     command = [str(part) for part in argv]
     with _output(stdout) as sink:
-        process = _start(command, env, sink)
-        drains = _Drains(process.stderr, process.stdout, on_stderr)
+        process = _start(command, env, sink, cwd, together=together)
+        drains = _Drains(process.stderr or process.stdout, process.stderr and process.stdout, on_stderr)
         try:
             _attend(process, control, on_poll)
         finally:
             _kill_group(process)
-            drains.join()
+            drains.join(_GRACE_SECONDS if together else None)
     return _finished(command, process, drains)
 
 
@@ -211,19 +214,28 @@ def _output(path: Path | None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _start(command: list[str], env: Mapping[str, str] | None, sink: int) -> "subprocess.Popen[bytes]":
+def _start(
+    command: list[str],
+    env: Mapping[str, str] | None,
+    sink: int,
+    cwd: Path | None = None,
+    *,
+    together: bool = False,
+) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             command,
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=sink,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT if together else subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as exc:
+        where = f" in {cwd}" if cwd else ""
         raise ToolError(
-            f"{command[0]} cannot be started: {exc.strerror}", hint="install it or correct its path"
+            f"{command[0]} cannot be started{where}: {exc.strerror}", hint="install it or correct its path"
         ) from exc
 
 
@@ -263,9 +275,9 @@ class _Drains:
         for thread in self._threads:
             thread.start()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout)
 
     @property
     def stdout(self) -> str:

@@ -4,7 +4,7 @@ Adapters fulfil them; a contract suite in ``tests/contract`` runs on every imple
 Each is imported from its own module: who lists snapshots must not pay for what engines are told.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from amanat.ports.host import Host
     from amanat.ports.register import Register
     from amanat.ports.restoring import Restorer
-    from amanat.ports.run import Control, Controls, Emit, Locks, Scratch
+    from amanat.ports.run import Controls, Emit, Locks, RunCommand, Scratch
     from amanat.ports.store import Store
 
 
@@ -28,8 +28,7 @@ class Ports:
     ``host``: what the doctor looks at this host with; made when it is asked for.
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
     that is in force now has under that name; ``policies_now``: the policies of the database of that name.
-    ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
-    unless it succeeds.
+    ``write_document``: replace a text file atomically; StoreError for one that Amanat did not write.
     ``commit_of``: the git commit that a folder is at, if any.
     """
 
@@ -46,7 +45,7 @@ class Ports:
     scratch: "Scratch"
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]
-    run_command: "Callable[[Sequence[str], Mapping[str, str], Control], None]"
+    run_command: "RunCommand"
     commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: "Callable[[str], Policy | None]"

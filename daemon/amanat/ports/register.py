@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from amanat.domain.chain import Head, Row
-from amanat.domain.entry import Entry
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.model import Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
 from amanat.ports.asides import Asides
@@ -147,6 +147,9 @@ class Register(Protocol):
     def append(self, entry: Entry) -> None: ...
     def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
         """Oldest first; of one snapshot, or all."""
+
+    def entries_of(self, databases: Sequence[str], kinds: Sequence[EntryKind]) -> list[Entry]:
+        """Newest first; entries of other kinds cost nothing."""
 
     def head(self) -> Head | None:
         """The newest entry; None: there is none."""

@@ -1,12 +1,13 @@
 """What a run is steered and watched by: reins, progress, events, locks, scratch folders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from amanat.domain.errors import ToolError
 from amanat.domain.events import Event
 
 
@@ -93,3 +94,36 @@ class Controls(Protocol):
 
     def __call__(self, *, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
         """``label`` goes with the progress that the run tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How a command of the user's own ended. ``command`` and ``output``, its last lines, are without secrets."""
+
+    command: str
+    succeeded: bool
+    how: str
+    seconds: float
+    output: tuple[str, ...]
+
+    def require_success(self) -> None:
+        """ToolError with what it said last."""
+        if not self.succeeded:
+            said = f": {self.output[-1]}" if self.output else ""
+            raise ToolError(f"{self.command} {self.how}{said}", hint="run it by hand with the same environment")
+
+
+class RunCommand(Protocol):
+    def __call__(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout: timedelta,
+        control: Control | None,
+        folder: Path | None = None,
+    ) -> Ran:
+        """``environment``: beside ours. ``control``: the run's reins; None: the timeout alone ends it.
+
+        ToolError when it cannot be started; otherwise what ``control.check`` raises.
+        """

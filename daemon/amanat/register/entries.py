@@ -1,10 +1,11 @@
 """Reading the chain: as it is stored, so that who checks it sees what lies on the disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from amanat.domain import chain
 from amanat.domain.chain import Head, Row, Value
+from amanat.domain.entry import Entry, EntryKind
 from amanat.register import rows
 from amanat.register.chaining import COUNTER, HEAD, head_of
 from amanat.register.connection import RegisterDatabase
@@ -36,6 +37,29 @@ def last_number(register: RegisterDatabase) -> int:
 def hash_at(register: RegisterDatabase, sequence: int) -> str | None:
     found = register.query("SELECT hash FROM entries WHERE sequence = ?", (sequence,))
     return str(found[0]["hash"]) if found else None
+
+
+def each(register: RegisterDatabase, *, snapshot: str | None) -> Iterator[Entry]:
+    """In pages (see ``register.snapshots``)."""
+    wanted, after = "snapshot = :snapshot" if snapshot else "true", 0
+    while page := register.query(
+        f"SELECT * FROM entries WHERE {wanted} AND sequence > :after ORDER BY sequence LIMIT {_PAGE}",  # noqa: S608
+        {"snapshot": snapshot, "after": after},
+    ):
+        with rows.understood():
+            found = [rows.entry_of(row) for row in page]
+        yield from found
+        after = page[-1]["sequence"]
+
+
+def of_kinds(register: RegisterDatabase, databases: Sequence[str], kinds: Sequence[EntryKind]) -> list[Entry]:
+    marks = [", ".join("?" for _ in values) for values in (kinds, databases)]
+    found = register.query(
+        f"SELECT * FROM entries WHERE kind IN ({marks[0]}) AND database IN ({marks[1]}) ORDER BY sequence DESC",  # noqa: S608
+        (*kinds, *databases),
+    )
+    with rows.understood():
+        return [rows.entry_of(row) for row in found]
 
 
 def stored(

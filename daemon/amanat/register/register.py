@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from amanat.domain.chain import Head, Row
-from amanat.domain.entry import Entry
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import BusyError, NotFoundError, RefusedError, RegisterError
 from amanat.domain.model import Outcome, Run, Scope, Snapshot, SnapshotState, Stage
 from amanat.domain.recovery import History
@@ -226,16 +226,10 @@ class Register:
             chaining.append(connection, entry)
 
     def entries(self, *, snapshot: str | None = None) -> Iterator[Entry]:
-        """Oldest first, read in pages (see ``register.snapshots``)."""
-        wanted, after = "snapshot = :snapshot" if snapshot else "true", 0
-        while page := self._database.query(
-            f"SELECT * FROM entries WHERE {wanted} AND sequence > :after ORDER BY sequence LIMIT 1000",  # noqa: S608
-            {"snapshot": snapshot, "after": after},
-        ):
-            with rows.understood():
-                found = [rows.entry_of(row) for row in page]
-            yield from found
-            after = page[-1]["sequence"]
+        return entries.each(self._database, snapshot=snapshot)
+
+    def entries_of(self, databases: Sequence[str], kinds: Sequence[EntryKind]) -> list[Entry]:
+        return entries.of_kinds(self._database, databases, kinds)
 
     def head(self) -> Head | None:
         return entries.head(self._database)

@@ -19,6 +19,9 @@ def publish(ports: Ports, configuration: Configuration, *, before: Head | None) 
         ports.emit(Event.REGISTER_HEAD, sequence=head.sequence, hash=head.hash)
         if anchor := configuration.anchor:
             environment = {"AMANAT_HEAD_SEQUENCE": str(head.sequence), "AMANAT_HEAD_HASH": head.hash}
-            ports.run_command(anchor.command, environment, ports.controls(timeout=anchor.timeout, label={}))
+            control = ports.controls(timeout=None, label={})
+            ports.run_command(
+                anchor.command, environment, timeout=anchor.timeout, control=control
+            ).require_success()
     except AmanatError as exc:
         ports.emit(Event.ANCHOR_FAILED, reason=exc.message, hint=exc.hint)

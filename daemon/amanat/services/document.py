@@ -1,10 +1,8 @@
-"""The Markdown register that people read: rendered whole from the register after each change."""
+"""The documents that people read: rendered whole from the register after each change."""
 
-import re
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC
-from functools import lru_cache
+from functools import partial
 from heapq import merge
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from amanat.domain.model import Snapshot, SnapshotState
 from amanat.domain.policy import Configuration
 from amanat.domain.units import format_size
 from amanat.ports import Ports
+from amanat.services import rollback_log
+from amanat.services.markdown import cell
 
 _TITLE = """# Backup register
 
@@ -25,28 +25,36 @@ _TABLE = """
 | --- | --- | --- | --- | --- | --- | ---: | --- |
 """
 _WAIT_SECONDS = 10.0
-_SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def update(ports: Ports, configuration: Configuration) -> None:
     """Render every configured document; one that cannot be written is told, and harms nothing else."""
+    databases = configuration.databases.values()
+    for path, names in _by_path((each.register_document, each.name) for each in databases):
+        _write(ports, path, partial(_register, ports, names))
+    for path, names in _by_path((each.rollback_log, each.name) for each in databases):
+        _write(ports, path, partial(rollback_log.read, ports, names))
+
+
+def _by_path(named: Iterable[tuple[Path | None, str]]) -> Iterable[tuple[Path, list[str]]]:
+    found: dict[Path, list[str]] = {}
+    for path, name in sorted((path, name) for path, name in named if path):
+        found.setdefault(path, []).append(name)
+    return found.items()
+
+
+def _write(ports: Ports, path: Path, text: Callable[[], str]) -> None:
     control = ports.controls(timeout=None, label={})
-    for path, databases in _documents(configuration).items():
-        try:
-            with ports.locks.documents(control, wait=_WAIT_SECONDS):
-                rows = (ports.register.each_snapshot(database=name) for name in sorted(databases))
-                newest_first = merge(*rows, key=lambda row: row.taken_at, reverse=True)
-                ports.write_document(path, render(newest_first, ports.register.head()))
-        except AmanatError as exc:
-            ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
+    try:
+        with ports.locks.documents(control, wait=_WAIT_SECONDS):
+            ports.write_document(path, text())
+    except AmanatError as exc:
+        ports.emit(Event.DOCUMENT_FAILED, path=str(path), reason=exc.message, hint=exc.hint)
 
 
-def _documents(configuration: Configuration) -> dict[Path, set[str]]:
-    found: dict[Path, set[str]] = {}
-    for database in configuration.databases.values():
-        if database.register_document:
-            found.setdefault(database.register_document, set()).add(database.name)
-    return found
+def _register(ports: Ports, databases: Iterable[str]) -> str:
+    rows = (ports.register.each_snapshot(database=name) for name in databases)
+    return render(merge(*rows, key=lambda row: row.taken_at, reverse=True), ports.register.head())
 
 
 def render(snapshots: Iterable[Snapshot], head: Head | None = None) -> str:
@@ -74,11 +82,3 @@ def _proof(snapshot: Snapshot) -> str:
     if snapshot.state is SnapshotState.PRESENT:
         return f"{snapshot.proof}{held}"
     return f"{snapshot.state} (was {snapshot.proof}){held}"
-
-
-@lru_cache(maxsize=1024)
-def cell(text: str) -> str:
-    """User text as literal text of a Markdown table cell."""
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -34,7 +34,8 @@ class Course:
             "AMANAT_PURPOSE": self.swap.purpose,
             "AMANAT_REASON": reason,
         }
-        return hooks.run(self.ports, self.site.database, moment, told, self.site.control)
+        control = self.site.control if moment is Moment.BEFORE_RESTORE else None  # what was put down must come up
+        return hooks.run(self.ports, self.site.database, moment, told, control)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,7 @@ def failing(course: Course, account: Account) -> Iterator[None]:
             failed = replace(account, failure=exc.message, result=result, lost=(), undo="")
             outcome = Outcome.REFUSED if isinstance(exc, RefusedError) else Outcome.FAILED
             course.ports.register.append(swaps.entry(course.ports, course.swap, failed, outcome))
-        with contextlib.suppress(AmanatError):
-            course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
+        course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
         raise
 
 

@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from amanat.services.document import cell
+from amanat.services.markdown import cell
 
 _STYLE = """<style>
 body { font: 14px system-ui, sans-serif; margin: 2em }

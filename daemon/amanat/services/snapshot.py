@@ -17,7 +17,7 @@ from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place
 from amanat.ports.run import Control
-from amanat.services import checks, plan, prune, reconcile, warm
+from amanat.services import checks, hooks, plan, prune, reconcile, warm
 from amanat.services.commit import Taken, commit
 from amanat.services.rehearse import Rehearse, rehearsal
 from amanat.services.request import Request, require_usable
@@ -35,11 +35,12 @@ def take(ports: Ports, request: Request) -> Snapshot:
     row was written and its files were removed, with one audit entry for all attempts.
     """
     require_usable(request)
-    try:
-        return _try(ports, request)
-    except AmanatError as exc:
-        ports.register.append(_failure(ports, request, exc))
-        raise
+    with hooks.on_failure(ports, request.database, {"AMANAT_PURPOSE": request.purpose}):
+        try:
+            return _try(ports, request)
+        except AmanatError as exc:
+            ports.register.append(_failure(ports, request, exc))
+            raise
 
 
 def _try(ports: Ports, request: Request) -> Snapshot:
@@ -142,8 +143,9 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
         planned = checks.Planned(request=request, engine=engine, order=order, control=control)
         checks.require_for_run(checks.of_plan(ports, planned))
         application = _application(ports, request)
-        taken_at = ports.now()
-        artefact = engine.take(order, control)
+        with _around(ports, request, active, control) as around:
+            taken_at = ports.now()
+            artefact = engine.take(order, control)
         facts = replace(artefact.facts, extra={**artefact.facts.extra, **application})
         _, excuse = drills.excuse(request.policy.drills, facts.source_bytes, ports.now())
         for warning in (*artefact.warnings, *_told(request, excuse)):
@@ -168,7 +170,16 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control
     if committed.problem:
         warn(ports, active, f"kept as {active.snapshot}, which is readable, but not proven")
         raise committed.problem
+    if around.problem:
+        raise around.problem
     return committed.snapshot
+
+
+def _around(
+    ports: Ports, request: Request, active: ActiveRun, control: Control
+) -> contextlib.AbstractContextManager[hooks.Around]:
+    told = {"AMANAT_RUN": active.run.id, "AMANAT_PURPOSE": request.purpose}
+    return hooks.around_snapshot(ports, request.database, told, control, partial(warn, ports, active))
 
 
 def _rehearsal(ports: Ports, request: Request, active: ActiveRun, place: Place, control: Control) -> Rehearse:

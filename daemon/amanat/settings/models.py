@@ -29,15 +29,7 @@ from amanat.settings.proof_models import (
     FactsModel,
     RereadingModel,
 )
-
-
-class DocumentsModel(Strict):
-    """Documents that are rendered anew after each change."""
-
-    register_: Text = Field(
-        alias="register",
-        description="The Markdown register of the database's snapshots, rendered as a whole.",
-    )
+from amanat.settings.rollback_models import DocumentsModel, HooksModel, WarmKey
 
 
 class DatabaseModel(Strict):
@@ -78,6 +70,9 @@ class DatabaseModel(Strict):
     )
     documents: DocumentsModel | None = Field(
         default=None, description="Documents that are rendered anew after each change."
+    )
+    hooks: HooksModel | None = Field(
+        default=None, description="Commands of your own that run before and after what is done to the database."
     )
 
 
@@ -182,6 +177,21 @@ class PolicyModel(Strict):
     )
     checks: Annotated[list[CheckModel], Field(min_length=1)] | None = Field(
         default=None, description="Questions to the restored database; with a wrong answer it is not proven."
+    )
+    before_swap: Annotated[list[CheckModel], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Questions to a restored database before a rollback makes it the live one, beside checks; with"
+        " a wrong answer it does not.",
+    )
+    warm: WarmKey | None = Field(
+        default=None,
+        description="Whether the newest database that was restored for the proof is kept, so that a rollback to"
+        " that snapshot takes seconds; needs proof: restored.",
+    )
+    undo_window: PositiveDuration = Field(
+        default="24h",
+        description="How long a rollback can be undone, and a warm database is kept: then what stands aside is"
+        " dropped.",
     )
     verify: RereadingModel | None = Field(
         default=None, description="When stored snapshots are read again from the disk, and how much of them."

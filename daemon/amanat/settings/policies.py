@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from amanat.domain.hooks import Hook, Hooks, Moment
 from amanat.domain.model import EngineName, ProofLevel, Scope
 from amanat.domain.policy import (
     Anchor,
@@ -25,11 +26,12 @@ from amanat.domain.policy import (
     Secret,
     Source,
     SqliteSource,
+    Warm,
     Window,
 )
 from amanat.domain.sql_check import SqlCheck, parse_expectation
 from amanat.domain.units import parse_duration, parse_size
-from amanat.settings import model_parts, models, proof_models, reasons, rules, strict_yaml
+from amanat.settings import model_parts, models, proof_models, reasons, rollback_models, rules, strict_yaml
 from amanat.settings.fields import OFF, parse_percent, parse_window
 from amanat.settings.strict_yaml import Document, KeyPath, Problem
 
@@ -109,9 +111,25 @@ def _database(name: str, database: models.DatabaseModel, base: Path) -> Database
         environment=database.environment,
         engine=EngineName(database.engine) if database.engine else None,
         source=_source(database, base),
-        register_document=base / documents.register_ if documents else None,
+        register_document=base / documents.register_ if documents and documents.register_ else None,
+        rollback_log=base / documents.rollback_log if documents and documents.rollback_log else None,
         application=base / application if application else None,
+        hooks=_hooks(database.hooks) if database.hooks else {},
     )
+
+
+def _hooks(hooks: rollback_models.HooksModel) -> Hooks:
+    given = {moment: getattr(hooks, moment.value) or () for moment in Moment}
+    return {
+        moment: tuple(_hook(command) for command in commands) for moment, commands in given.items() if commands
+    }
+
+
+def _hook(command: list[str] | rollback_models.HookModel) -> Hook:
+    if isinstance(command, list):
+        return Hook(command=tuple(command))
+    argv = tuple(command.run) if command.run else ("/bin/sh", "-c", command.shell or "")
+    return Hook(command=argv, timeout=parse_duration(command.timeout))
 
 
 def _source(database: models.DatabaseModel, base: Path) -> Source:
@@ -155,7 +173,14 @@ def _policy(name: str, policy: models.PolicyModel, base: Path) -> Policy:
         rereading=_rereading(policy.verify) if policy.verify else None,
         checks=tuple(_check(check) for check in policy.checks or ()),
         counts=tuple(policy.facts.counts if policy.facts else ()),
+        before_swap=tuple(_check(check) for check in policy.before_swap or ()),
+        warm=_warm(policy.warm) if policy.warm else None,
+        undo_window=parse_duration(policy.undo_window),
     )
+
+
+def _warm(warm: rollback_models.WarmModel | Literal[True]) -> Warm:
+    return Warm() if warm is True else Warm(min_free=parse_size(warm.min_free))
 
 
 def _drills(drills: proof_models.DrillsModel) -> Drills:

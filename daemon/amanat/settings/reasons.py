@@ -9,14 +9,6 @@ from pydantic_core import ErrorDetails
 from amanat.settings.strict_yaml import KeyPath
 from amanat.settings.words import did_you_mean
 
-LATER_KEYS = frozenset(
-    {
-        "hooks",
-        "rollback_log",
-        "undo_window",
-        "warm",
-    }
-)
 _SHAPES = {
     "missing": "is required",
     "string_type": "must be text; put it in quotes",
@@ -36,9 +28,12 @@ _REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def translate(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[KeyPath, str]]:
-    """(key path, reason) of everything that pydantic found in data given to ``model``."""
+    """(key path, reason) of everything that pydantic found in data given to ``model``.
+
+    Parts such as ``[key]`` are no keys: they say which of several forms a value was taken for.
+    """
     for details in error.errors(include_url=False):
-        path = tuple(part for part in details["loc"] if part != "[key]")
+        path = tuple(part for part in details["loc"] if not str(part).startswith("["))
         yield path, _reason(details, path, model)
 
 
@@ -53,8 +48,6 @@ def _reason(details: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str
 
 def _unknown(path: KeyPath, model: type[BaseModel]) -> str:
     key = str(path[-1])
-    if key in LATER_KEYS:
-        return "comes with a later release; remove it until then"
     known = _keys_at(model, path[:-1])
     meant = did_you_mean(key, known) or f"; known here are {', '.join(known)}"
     return f"unknown key{meant}"
@@ -77,10 +70,12 @@ def _step(kind: Any, part: str | int) -> Any:
 
 
 def _inner(annotation: Any) -> Any:
-    """``X`` of ``X | None``."""
-    if get_origin(annotation) is dict or _is_model(annotation):
+    """``X`` of ``X | None`` and of annotations; of ``list[str] | Model``, the model."""
+    if get_origin(annotation) in (dict, list) or _is_model(annotation):
         return annotation
-    return next((kind for kind in get_args(annotation) if _is_model(kind)), annotation)
+    kinds = [_inner(kind) for kind in get_args(annotation)]
+    containers = (kind for kind in kinds if get_origin(kind) in (dict, list))
+    return next((kind for kind in kinds if _is_model(kind)), next(containers, annotation))
 
 
 def _is_model(kind: Any) -> bool:

@@ -21,7 +21,9 @@ _DRILL_SERVERS = ("place", "connection", "service")
 _PLACES = ("path", "connection", "service", "laravel")
 _FITTING_PLACES = {"sqlite": ("path", "laravel"), "postgresql": ("connection", "service", "laravel")}
 _FOR_POSTGRESQL = ("parallel", "yield_after", "globals", "drill_server")
+_FOR_ROLLBACK = ("before_swap", "warm", "undo_window")
 _IDLE = "does nothing: it is for PostgreSQL, and all databases of this policy are SQLite"
+_IDLE_OF_A_PART = "does nothing: a rollback needs the whole database, and this policy's scope is a part of it"
 
 
 def broken(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -30,6 +32,7 @@ def broken(data: Mapping[str, Any]) -> Iterator[Finding]:
     databases = _mapping(data, "databases")
     for name, database in databases.items():
         yield from _database(("databases", name), _as_mapping(database))
+    yield from _documents(databases)
     for name, policy in _mapping(data, "policies").items():
         yield from _policy(("policies", name), _as_mapping(policy), databases)
 
@@ -41,6 +44,8 @@ def idle(data: Mapping[str, Any]) -> Iterator[Finding]:
             for key in _FOR_POSTGRESQL:
                 if key in policy:
                     yield ("policies", name, key), _IDLE
+        if policy.get("scope", {}).keys() & {"tables", "exclude"}:
+            yield from ((("policies", name, key), _IDLE_OF_A_PART) for key in _FOR_ROLLBACK if key in policy)
 
 
 def _is_sqlite(database: Mapping[str, Any]) -> bool:
@@ -80,6 +85,27 @@ def _database(path: KeyPath, database: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _companion_keys(path, database)
     yield from _password(path, database)
     yield from _plain_dbname((*path, "connection"), database)
+    yield from _hooks((*path, "hooks"), database.get("hooks"))
+    if database.get("documents") == {}:
+        yield (*path, "documents"), "is empty; say register or rollback_log, or remove the key"
+
+
+def _hooks(path: KeyPath, hooks: object) -> Iterator[Finding]:
+    if hooks == {}:
+        yield path, "is empty; say when the commands run, or remove the key"
+    for moment, commands in _as_mapping(hooks).items():
+        for number, command in enumerate(commands if isinstance(commands, list) else ()):
+            if isinstance(command, Mapping) and ("run" in command) == ("shell" in command):
+                yield (*path, moment, number), "needs exactly one of run, shell"
+
+
+def _documents(databases: Mapping[str, Any]) -> Iterator[Finding]:
+    """Several databases may share a document, but each is rendered as a whole."""
+    documents = {name: _mapping(_as_mapping(database), "documents") for name, database in databases.items()}
+    registers = {str(each["register"]) for each in documents.values() if "register" in each}
+    for name, each in documents.items():
+        if each.get("rollback_log") in registers:
+            yield ("databases", name, "documents", "rollback_log"), "is the file of a register; name another one"
 
 
 def _engine_fits(path: KeyPath, database: Mapping[str, Any], given: list[str]) -> Iterator[Finding]:
@@ -131,6 +157,8 @@ def _policy(path: KeyPath, policy: Mapping[str, Any], databases: Mapping[str, An
     for schedule_path, schedule in _schedules(path, policy):
         yield from _jitter(schedule_path, schedule)
     yield from _drills(path, policy)
+    if "warm" in policy and policy.get("proof") != "restored":
+        yield (*path, "warm"), "needs proof: restored; it keeps the database that was restored for that"
     if "scope" in policy and policy["scope"] == {}:
         yield (*path, "scope"), "is empty; say tables, exclude or exclude_data, or remove the key"
 
