@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from amanat import deferred
 from amanat.domain.errors import ConfigurationError, NotFoundError, RefusedError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from amanat.services.prune import Pruning
     from amanat.services.request import Request
 
+_T = TypeVar("_T")
 OnProgress = Callable[[Mapping[str, str], Progress], None]
 
 
@@ -160,6 +161,11 @@ class App:
         if losses.record(self.ports, self.ports.register.each_snapshot(gone=False), by=by):
             self._tell(before)
 
+    def recorded(self, act: Callable[[Ports], _T]) -> _T:
+        """What a service does that writes entries and is not above."""
+        with self._documented():
+            return act(self.ports)
+
     @contextlib.contextmanager
     def _documented(self) -> Iterator[None]:
         before = self.ports.register.head()
@@ -237,6 +243,7 @@ def open_app(
         prover_of=lambda engine: deferred.prover_of(engine, app.configuration),
         rehearser_of=deferred.rehearser_of,
         restorer_of=deferred.restorer_of,
+        enforcer_of=deferred.enforcer_of,
         scratch=Scratch(settings.state / "scratch"),
         host=deferred.host,
         write_document=deferred.write_document,

@@ -14,6 +14,7 @@ from amanat.faces.cli import (
     configuration,
     demo,
     doctor,
+    enforce,
     gate,
     output,
     overview,
@@ -37,7 +38,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (snapshots, gate, retention, overview, doctor, register, configuration, service, demo):
+for module in (snapshots, gate, enforce, retention, overview, doctor, register, configuration, service, demo):
     module.add_to(cli)
 
 
