@@ -246,6 +246,7 @@ def open_app(
         prover_of=lambda engine: deferred.prover_of(engine, app.configuration),
         rehearser_of=deferred.rehearser_of,
         restorer_of=deferred.restorer_of,
+        enforcer_of=deferred.enforcer_of,
         scratch=Scratch(settings.state / "scratch"),
         host=deferred.host,
         write_document=deferred.write_document,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from amanat.domain.model import EngineName
     from amanat.domain.policy import Configuration, Database, Policy
+    from amanat.ports.enforcing import Enforcer
     from amanat.ports.engine import Engine, Prover, Rehearser
     from amanat.ports.host import Host
     from amanat.ports.restoring import Restorer
@@ -39,6 +40,12 @@ def restorer_of(database: "Database") -> "Restorer":
     from amanat import wiring
 
     return wiring.restorer_of(database)
+
+
+def enforcer_of(database: "Database") -> "Enforcer":
+    from amanat import wiring
+
+    return wiring.enforcer_of(database)
 
 
 def prover_of(engine: "EngineName", configuration: "Configuration") -> "Prover":

@@ -1,6 +1,6 @@
 """Which engine serves a configured database, and with which password."""
 
-from amanat.domain.errors import ConfigurationError
+from amanat.domain.errors import ConfigurationError, RefusedError
 from amanat.domain.model import EngineName
 from amanat.domain.policy import (
     Configuration,
@@ -12,6 +12,7 @@ from amanat.domain.policy import (
     Source,
     SqliteSource,
 )
+from amanat.ports.enforcing import Enforcer
 from amanat.ports.engine import Engine, Prover, Rehearser
 from amanat.ports.restoring import Restorer
 
@@ -51,6 +52,19 @@ def rehearser_of(database: Database, policy: Policy) -> Rehearser:
 def restorer_of(database: Database) -> Restorer:
     """On the database's own server, or in its own folder."""
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
+
+
+def enforcer_of(database: Database) -> Enforcer:
+    """RefusedError for a database whose engine has no event triggers."""
+    source = _resolved(database.source)
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlEnforcer
+
+        return PostgresqlEnforcer(source, _password(source.password))
+    raise RefusedError(
+        f"nothing can be enforced in {database.name}: SQLite has no event triggers",
+        hint="the gate and `amanat migrate` are the way there",
+    )
 
 
 def prover_of(engine: EngineName, configuration: Configuration) -> Prover:

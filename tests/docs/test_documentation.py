@@ -106,7 +106,7 @@ def _around(fragment: dict[str, object]) -> dict[str, object]:
 def test_the_commands_of_the_help_are_the_documented_ones() -> None:
     documented = set(re.findall(r"^## `amanat ([a-z ]+)`$", (MANUAL / "cli.md").read_text(), re.MULTILINE))
     top = _listed_by_help()
-    nested = {f"{group} {name}" for group in ("config", "register") for name in _listed_by_help(group)}
+    nested = {f"{group} {name}" for group in ("config", "enforce", "register") for name in _listed_by_help(group)}
     assert documented == top | nested
 
 

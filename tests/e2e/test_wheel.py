@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def installed(wheel, tmp_path_factory):
         (CACHE / wheel.name).unlink()
         run(*pip, *offline)
     return folder / "bin" / "amanat"
+
+
+def test_it_holds_what_is_not_code(wheel):
+    folder = PROJECT / "daemon"
+    with zipfile.ZipFile(wheel) as archive:
+        assert {str(path.relative_to(folder)) for path in folder.rglob("*.sql")} <= set(archive.namelist())
 
 
 def test_it_says_its_version_and_its_help(installed, tmp_path):

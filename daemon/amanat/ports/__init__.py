@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from amanat.domain.model import EngineName
     from amanat.domain.policy import Database, Policy
+    from amanat.ports.enforcing import Enforcer
     from amanat.ports.engine import Engine, Prover, Rehearser
     from amanat.ports.host import Host
     from amanat.ports.register import Register
@@ -42,6 +43,7 @@ class Ports:
     prover_of: "Callable[[EngineName], Prover]"
     rehearser_of: "Callable[[Database, Policy], Rehearser]"
     restorer_of: "Callable[[Database], Restorer]"
+    enforcer_of: "Callable[[Database], Enforcer]"
     scratch: "Scratch"
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]

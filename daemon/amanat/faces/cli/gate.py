@@ -8,11 +8,12 @@ import typer
 from amanat.domain.errors import ConfigurationError, ExitCode
 from amanat.domain.model import MANUAL_POLICY, ProofLevel
 from amanat.domain.units import parse_duration
-from amanat.faces.cli import output, progress, session
+from amanat.faces.cli import enforce, output, progress, session
 
 if TYPE_CHECKING:
     from amanat.app import App
     from amanat.domain.gate import Verdict, Wanted
+    from amanat.ports.enforcing import Asked, Pass
     from amanat.services.request import Request
 
 _PRE_RELEASE = "pre-release"
@@ -34,18 +35,25 @@ def gate(
     take: Annotated[
         bool, typer.Option("--take", help="Take a snapshot where none serves, and ask again.")
     ] = False,
-    purpose: Annotated[str, typer.Option(help="With --take: why, for the register.")] = "",
+    issue_pass: Annotated[
+        str, typer.Option(metavar="ROLE", help="Where it is open: let this role change the schema for a while.")
+    ] = "",
+    span: Annotated[
+        str, typer.Option("--pass-for", metavar="SPAN", help="With --issue-pass: for how long.")
+    ] = "15m",
+    purpose: Annotated[str, typer.Option(help="With --take or --issue-pass: why, for the register.")] = "",
     by: output.By = "",
     as_json: output.AsJson = False,
 ) -> None:
     """May a migration begin? Only with a fresh, proven snapshot to go back to, and with nothing in its way.
 
-    Exit status: 0 open; 4 closed; 2 usage, or there is no register; 3 the database cannot be asked, or --take
-    failed; 5 no such database or policy; 6 --take found it busy, or stood back.
+    Exit status: 0 open; 4 closed, or no pass can be issued there; 2 usage, or there is no register; 3 the database
+    cannot be asked, or --take failed; 5 no such database, policy or role; 6 --take found it busy, or stood back.
     """
     from amanat.domain.gate import Wanted
+    from amanat.ports.enforcing import Asked
 
-    waiting, oldest = output.seconds(wait), _max_age(max_age)
+    waiting, oldest, lasting = output.seconds(wait), _span("--max-age", max_age), _span("--pass-for", span)
     if level is ProofLevel.NONE:
         raise ConfigurationError("level none proves nothing", hint="ask for stored, readable or restored")
     with progress.shown(silent=as_json) as on_progress:
@@ -57,19 +65,21 @@ def gate(
         wanted = Wanted(database=found, max_age=oldest, level=level, policy=policy or None)
         request = _request(app, wanted, purpose=purpose, by=by, wait=waiting) if take else None
         verdict = _asked(app, wanted, request, wait=waiting)
+        asked = Asked(role=issue_pass, span=lasting, by=output.who(by), purpose=purpose)
+        issued = _issued(app, wanted, asked) if verdict.is_open and issue_pass else None
     if as_json:
-        output.print_json(_row(verdict, found.name))
+        output.print_json(_row(verdict, found.name, issued))
     else:
-        _print(verdict, found.name)
+        _print(verdict, found.name, issued)
     if not verdict.is_open:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _max_age(text: str) -> timedelta:
+def _span(option: str, text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as exc:
-        raise ConfigurationError(f"--max-age: {exc}") from exc
+        raise ConfigurationError(f"{option}: {exc}") from exc
 
 
 def _request(app: "App", wanted: "Wanted", *, purpose: str, by: str, wait: float) -> "Request":
@@ -104,7 +114,14 @@ def _asked(app: "App", wanted: "Wanted", request: "Request | None", *, wait: flo
     return service.ask(app.ports, wanted, wait=wait)
 
 
-def _row(verdict: "Verdict", database: str) -> dict[str, Any]:
+def _issued(app: "App", wanted: "Wanted", asked: "Asked") -> "Pass":
+    from amanat.services import enforce as service
+
+    with app.documented():
+        return service.issue(app.ports, wanted.database, asked)
+
+
+def _row(verdict: "Verdict", database: str, issued: "Pass | None") -> dict[str, Any]:
     from amanat.services.report import snapshot_row
 
     return {
@@ -115,10 +132,11 @@ def _row(verdict: "Verdict", database: str) -> dict[str, Any]:
             {"reason": refusal.reason, "message": refusal.message, "hint": refusal.hint}
             for refusal in verdict.refusals
         ],
+        "pass": enforce.pass_row(issued) if issued else None,
     }
 
 
-def _print(verdict: "Verdict", database: str) -> None:
+def _print(verdict: "Verdict", database: str, issued: "Pass | None") -> None:
     if verdict.snapshot:
         taken = output.local(verdict.snapshot.taken_at)
         typer.echo(f"snapshot {verdict.snapshot.id} of {database}: {verdict.snapshot.proof}, taken {taken}")
@@ -126,3 +144,5 @@ def _print(verdict: "Verdict", database: str) -> None:
         typer.echo(f"{refusal.reason}: {output.one_line(refusal.message)}")
         typer.echo(f"  → {output.one_line(refusal.hint)}")
     typer.echo(f"the gate of {database} is {'open' if verdict.is_open else 'closed'}")
+    if issued:
+        typer.echo(f"role {issued.role} may change the schema until {output.local(issued.until)}")

@@ -14,6 +14,7 @@ from amanat.faces.cli import (
     configuration,
     demo,
     doctor,
+    enforce,
     gate,
     output,
     overview,
@@ -38,7 +39,20 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (snapshots, gate, rollback, retention, overview, doctor, register, configuration, service, demo):
+_MODULES = (
+    snapshots,
+    rollback,
+    gate,
+    enforce,
+    retention,
+    overview,
+    doctor,
+    register,
+    configuration,
+    service,
+    demo,
+)
+for module in _MODULES:
     module.add_to(cli)
 
 
