@@ -29,7 +29,8 @@ class Ports:
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
     that is in force now has under that name; ``policies_now``: the policies of the database of that name.
     ``write_document``: replace a text file atomically. ``run_command``: argv and more environment; ToolError
-    unless it succeeds.
+    unless it succeeds. ``run_attached``: argv, its whole environment and its umask; it has our terminal, and what
+    it ends with is handed back, a signal as a negative number. ToolError where it cannot be started.
     ``commit_of``: the git commit that a folder is at, if any.
     """
 
@@ -47,6 +48,7 @@ class Ports:
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]
     run_command: "Callable[[Sequence[str], Mapping[str, str], Control], None]"
+    run_attached: Callable[[Sequence[str], Mapping[str, str], int], int]
     commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: "Callable[[str], Policy | None]"

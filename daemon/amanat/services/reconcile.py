@@ -188,7 +188,7 @@ def _remove_half_written(ports: Ports, run: Run) -> None:
 def _remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
     """What runs may have restored where that one did; what was dropped, by name."""
     database = ports.database_now(run.database)
-    if database is None or run.stage is Stage.PRUNE:
+    if database is None or run.stage in {Stage.PRUNE, Stage.MIGRATION}:
         return []
     dropped: list[str] = []
     for policy in _with_own_server(policy_of(ports, run.policy, run.database)):
@@ -227,11 +227,17 @@ def _close(ports: Ports, run: Run) -> None:
             outcome=Outcome.INTERRUPTED,
             code="died",
             reason="its process died before it ended",
-            hint="see the system log for why; nothing of it is left",
+            hint=f"see the system log for why; {_left(run)}",
         )
     )
     ports.locks.forget(run.id)
     _tell(ports, "interrupted", run.id)
+
+
+def _left(run: Run) -> str:
+    if run.stage is Stage.MIGRATION:
+        return f"what its command did stays: see what stands in {run.database}"
+    return "nothing of it is left"
 
 
 def _adopt_all(ports: Ports, manifests: Sequence[Manifest], by: str) -> None:

@@ -20,7 +20,7 @@ _HIGHEST_OF_GZIP = 9
 _DRILL_SERVERS = ("place", "connection", "service")
 _PLACES = ("path", "connection", "service", "laravel")
 _FITTING_PLACES = {"sqlite": ("path", "laravel"), "postgresql": ("connection", "service", "laravel")}
-_FOR_POSTGRESQL = ("parallel", "yield_after", "globals", "drill_server")
+_FOR_POSTGRESQL = ("parallel", "globals", "drill_server")
 _IDLE = "does nothing: it is for PostgreSQL, and all databases of this policy are SQLite"
 
 
