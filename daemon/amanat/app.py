@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from amanat import deferred
 from amanat.domain.errors import ConfigurationError, NotFoundError, RefusedError
 from amanat.domain.events import Event
-from amanat.domain.model import EngineName, ProofLevel, Snapshot
+from amanat.domain.model import ProofLevel, Snapshot
 from amanat.host import clock
 from amanat.host.control import RunControl
 from amanat.host.locks import Locks
@@ -31,8 +31,10 @@ from amanat.store.local import LocalStore
 
 if TYPE_CHECKING:
     from amanat.domain.chain import Head
+    from amanat.domain.gate import Verdict, Wanted
     from amanat.domain.policy import Configuration, Database, Job, Policy
     from amanat.domain.reconcile import Repairs
+    from amanat.services.migrate import Migrated, Moments, Order
     from amanat.services.prune import Pruning
     from amanat.services.request import Request
 
@@ -111,6 +113,21 @@ class App:
 
         with self.documented():
             return verify.drill(self.ports, found, by=by, wait=wait)
+
+    def gate(self, wanted: "Wanted", *, wait: float, take: "Request | None" = None) -> "Verdict":
+        """``take``: what is taken where no snapshot serves; it has a wait of its own."""
+        from amanat.services import gate
+
+        if take is None:
+            return gate.ask(self.ports, wanted, wait=wait)
+        with self._documented():
+            return gate.ask_or_take(self.ports, wanted, take)
+
+    def migrate(self, order: "Order", moments: "Moments") -> "Migrated":
+        from amanat.services import migrate
+
+        with self._documented():
+            return migrate.migrate(self.ports, order, moments)
 
     def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> "list[Pruning]":
         from amanat.services import prune
@@ -194,27 +211,9 @@ class App:
         anchor.publish(self.ports, configuration, before=before)
 
     def _of_application(self, folder: Path, *, connection: str | None) -> "Database":
-        from amanat.domain import naming
-        from amanat.domain.policy import Database, LaravelSource, SqliteSource
-        from amanat.settings import laravel
+        from amanat import wiring
 
-        folder = folder.resolve()
-        source, environment = laravel.resolve(folder, connection)
-        for database in self.configuration.databases.values():
-            known = database.source
-            if (
-                isinstance(known, LaravelSource)
-                and known.folder.resolve() == folder
-                and laravel.resolve(folder, known.connection)[0] == source
-            ):
-                return database
-        engine = EngineName.SQLITE if isinstance(source, SqliteSource) else EngineName.POSTGRESQL
-        return Database(
-            name=naming.name_of_application(folder, engine),
-            environment=environment,
-            engine=engine,
-            source=LaravelSource(folder=folder, connection=connection),
-        )
+        return wiring.of_application(folder, connection, self.configuration.databases.values())
 
 
 def open_app(
@@ -251,6 +250,7 @@ def open_app(
         host=deferred.host,
         write_document=deferred.write_document,
         run_command=deferred.run_command,
+        run_attached=deferred.run_attached,
         commit_of=deferred.commit_of,
         limit=settings.max_concurrency,
         policy_now=lambda name: app.configuration.policies.get(name),  # noqa: PLW0108 - asked at each call

@@ -80,6 +80,12 @@ def write_document(path: Path, text: str) -> None:
         files.replace_text(path, text, mode=0o644)
 
 
+def run_attached(argv: Sequence[str], env: Mapping[str, str], umask: int) -> int:
+    from amanat.host import process
+
+    return process.attached(argv, env=env, umask=umask)
+
+
 def run_command(
     argv: Sequence[str],
     environment: Mapping[str, str],

@@ -1,5 +1,9 @@
 """Which engine serves a configured database, and with which password."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
+from amanat.domain import naming
 from amanat.domain.errors import ConfigurationError, RefusedError
 from amanat.domain.model import EngineName
 from amanat.domain.policy import (
@@ -78,6 +82,29 @@ def prover_of(engine: EngineName, configuration: Configuration) -> Prover:
     sources = [database.source for database in configuration.databases.values()]
     folders = [source.client for source in sources if not isinstance(source, SqliteSource) and source.client]
     return PostgresqlProver(extra_client_folders=tuple(dict.fromkeys(folders)))
+
+
+def of_application(folder: Path, connection: str | None, configured: Iterable[Database]) -> Database:
+    """The database that its ``.env`` names now, under its configured name where it has one."""
+    from amanat.settings import laravel
+
+    folder = folder.resolve()
+    source, environment = laravel.resolve(folder, connection)
+    for database in configured:
+        known = database.source
+        if (
+            isinstance(known, LaravelSource)
+            and known.folder.resolve() == folder
+            and laravel.resolve(folder, known.connection)[0] == source
+        ):
+            return database
+    engine = EngineName.SQLITE if isinstance(source, SqliteSource) else EngineName.POSTGRESQL
+    return Database(
+        name=naming.name_of_application(folder, engine),
+        environment=environment,
+        engine=engine,
+        source=LaravelSource(folder=folder, connection=connection),
+    )
 
 
 def _resolved(source: Source) -> Source:

@@ -131,6 +131,17 @@ class EngineContract:
     def test_the_size_of_the_source_is_known(self, subject, control, tmp_path):
         assert subject.engine.source_bytes(control, tmp_path) > USERS * 200
 
+    def test_what_it_is_made_of_is_described_as_in_the_facts_and_the_next_change_shows(
+        self, subject, control, tmp_path
+    ):
+        facts = subject.engine.take(make_order(tmp_path), control).facts
+        described = subject.engine.described(tmp_path, control)
+        assert described.compact == facts.description
+        subject.transaction(["CREATE TABLE later (id integer PRIMARY KEY)"])
+        changed = subject.engine.described(tmp_path, control)
+        assert changed.fingerprint != described.fingerprint
+        assert [item.kind for item in {*changed.objects} - {*described.objects} if item.name == "later"]
+
     def test_what_it_needs_is_examined_and_nothing_is_written(self, subject, control, tmp_path):
         order = make_order(tmp_path)
         checks = {check.name: check for check in subject.engine.examine(order, control)}

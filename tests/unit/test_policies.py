@@ -148,7 +148,7 @@ def test_keys_that_do_nothing_for_sqlite_are_said(tmp_path: Path) -> None:
     assert said == [
         f"policies.yaml:{line}: policies.p.{key}: does nothing: it is for PostgreSQL, and all databases of this"
         " policy are SQLite"
-        for line, key in ((12, "parallel"), (13, "yield_after"), (14, "globals"))
+        for line, key in ((12, "parallel"), (14, "globals"))
     ]
 
 

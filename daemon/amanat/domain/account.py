@@ -11,13 +11,15 @@ _LONGEST_SECONDS = 1e9
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """Told in whole sentences or lines. ``origin`` and ``result``: from what to what. ``steps``: commands and SQL
-    that were executed. ``checks``: each with its result. ``outage_seconds``: how long nobody could use the
-    database; None: it was not touched. ``undo``: how to take it back; empty: there is nothing to take back.
+    that were executed. ``changes``: what of the database is another than before. ``checks``: each with its result.
+    ``outage_seconds``: how long nobody could use the database; None: it was not touched. ``undo``: how to take it
+    back; empty: there is nothing to take back.
     """
 
     origin: str = ""
     result: str = ""
     steps: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

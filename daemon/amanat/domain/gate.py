@@ -215,11 +215,11 @@ def _migrated(case: _Case) -> Iterator[Refusal]:
         if here:
             yield case.against(Reason.MIGRATED, "does not say which migrations the database had seen")
     elif list(known) != list(here):
-        message = f"was taken at the migration {_last(known)}, and the database is now at {_last(here)}"
+        message = f"was taken at the migration {last_of(known)}, and the database is now at {last_of(here)}"
         yield case.against(Reason.MIGRATED, message)
 
 
-def _last(migrations: Sequence[Mapping[str, object]]) -> str:
+def last_of(migrations: Sequence[Mapping[str, object]]) -> str:
     told = [f"{each.get('name') or 'none'} ({each['framework']}, {each['count']} applied)" for each in migrations]
     return ", ".join(told) or "none"
 

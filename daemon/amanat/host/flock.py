@@ -115,14 +115,15 @@ def _sign(descriptor: int, holder: str) -> None:
 
 
 def _busy(what: str, paths: Sequence[Path]) -> BusyError:
-    told = "; ".join(filter(None, (_signature(path) for path in paths)))
+    told = "; ".join(filter(None, (signature(path) for path in paths)))
     who = f": {told}" if told else ""
     return BusyError(
         f"{what}: another run holds the lock{who}", hint="wait for it (amanat status), or try again later"
     )
 
 
-def _signature(path: Path) -> str:
+def signature(path: Path) -> str:
+    """Who signed it last; empty: nobody, or it is gone."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

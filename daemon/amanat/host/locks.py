@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amanat.domain.errors import BusyError, RegisterError
-from amanat.host import flock
+from amanat.host import clock, flock
 from amanat.ports.run import Control
 
 _DELETING_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 
 
 class Locks:
@@ -20,13 +21,16 @@ class Locks:
     ``drill``: one restore for proof at a time, which takes all the disk and processor there is.
     ``reading``, ``deleting``: many may read a snapshot; who deletes it is alone, and does not wait.
     ``documents``: who holds it reads the register and writes what people read, so that the newest text stays.
+    ``migration``: the mark that a migration of a database runs. Nobody but another migration waits to hold it: who
+    reads that database waits until it is gone, and gives way while it is there.
 
-    Their order: database, slot, drill. Who needs several of them in another order gets all at once or none. A
-    ``holder`` is named to those who waited in vain.
+    Their order: migration, database, slot, drill. Who needs several of them in another order gets all at once or
+    none. A ``holder`` is named to those who waited in vain.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._migrating: set[str] = set()
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[None]:
@@ -42,6 +46,41 @@ class Locks:
         os.write(descriptor, str(os.getpid()).encode())
         with flock.held([descriptor]):
             yield
+
+    @contextlib.contextmanager
+    def migration(self, name: str, control: Control, *, wait: float, holder: str = "") -> Iterator[None]:
+        """BusyError after ``wait`` seconds names the other one."""
+        path = self._path(f"migration-{name}")
+        wanted = {f"a migration of {name}": [path]}
+        (descriptor,) = flock.wait_for(wanted, control, wait=wait, holder=holder)
+        self._migrating.add(name)
+        try:
+            with flock.held_with_file(path, descriptor):
+                yield
+        finally:
+            self._migrating.discard(name)
+
+    def is_migrating(self, name: str) -> bool:
+        """Whether somebody else marked it: what a migration itself does goes on."""
+        path = self._path(f"migration-{name}")
+        if name in self._migrating or not path.exists():
+            return False
+        descriptor = flock.taken(path)
+        if descriptor is None:
+            return True
+        with flock.held_with_file(path, descriptor):  # what a dead one left
+            return False
+
+    def after_migration(self, name: str, control: Control, *, wait: float) -> None:
+        """BusyError if it still runs after ``wait`` seconds."""
+        give_up = clock.monotonic() + wait
+        while self.is_migrating(name):
+            if clock.monotonic() >= give_up:
+                raise BusyError(
+                    f"a migration of {name} is under way: {flock.signature(self._path(f'migration-{name}'))}",
+                    hint="wait for its end (amanat status), or try again later",
+                )
+            control.wait(_POLL_SECONDS)
 
     @contextlib.contextmanager
     def database(self, name: str, control: Control, *, wait: float, holder: str = "") -> Iterator[None]:

@@ -7,20 +7,17 @@ import select
 import signal
 import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from amanat.domain.errors import ToolError
+from amanat.host.drains import Drains
+from amanat.host.forwarding import Forwarding
 from amanat.ports.run import Control
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
-_STDERR_LINES = 200
-_LINE_BYTES = 64 * 1024  # a "line" of a broken tool may be gigabytes
 _PIPE_BYTES = 1024 * 1024  # the most that a plain user may ask for (proc_sys_fs(5), pipe-max-size)
 # The kernel sends the signal when the thread that started the process is gone (prctl(2), PR_SET_PDEATHSIG = 1).
 _TIE = """import ctypes, os, sys
@@ -69,13 +66,31 @@ def run(
     command = [str(part) for part in argv]
     with _output(stdout) as sink:
         process = _start(command, env, sink, cwd, together=together)
-        drains = _Drains(process.stderr or process.stdout, process.stderr and process.stdout, on_stderr)
+        drains = Drains(process.stderr or process.stdout, process.stderr and process.stdout, on_stderr)
         try:
             _attend(process, control, on_poll)
         finally:
             _kill_group(process)
             drains.join(_GRACE_SECONDS if together else None)
     return _finished(command, process, drains)
+
+
+def attached(argv: Sequence[str], *, env: Mapping[str, str], umask: int) -> int:
+    """Run ``argv`` on our terminal, with our input and output, to its end; its exit code, as in ``Finished``.
+
+    ``env``: all of it. It stays in our process group: in one of its own it could not read from the terminal.
+    Signals to us go on to it. ToolError when it cannot be started. Only from the main thread.
+    """
+    with Forwarding() as signals:
+        try:
+            process = subprocess.Popen(argv, env=env, umask=umask)
+        except OSError as exc:
+            raise _not_started(argv[0], exc) from exc
+        signals.command_started()
+        while process.poll() is None:
+            for number in signals.wait(_POLL_SECONDS):
+                process.send_signal(number)
+    return process.returncode
 
 
 @contextlib.contextmanager
@@ -92,7 +107,7 @@ def streaming(
     """
     command = [str(part) for part in argv]
     process = _start(command, env, subprocess.PIPE)
-    drains = _Drains(process.stderr, None, on_stderr)
+    drains = Drains(process.stderr, None, on_stderr)
     stream = Stream(command, process, drains, control)
     try:
         yield stream
@@ -111,7 +126,7 @@ def beside(
 ) -> Iterator["Beside"]:
     """Let ``argv`` run meanwhile, tied to us; on leaving it is sent ``last``, and killed if that does not help."""
     process = _start([str(part) for part in tied(argv, last)], env, subprocess.DEVNULL)
-    drains = _Drains(process.stderr, None, None)
+    drains = Drains(process.stderr, None, None)
     try:
         yield Beside(process, drains)
     finally:
@@ -125,7 +140,7 @@ def beside(
 class Beside:
     """A process that runs while we do something else."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", drains: "_Drains") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", drains: Drains) -> None:
         self.pid = process.pid
         self._process = process
         self._drains = drains
@@ -164,7 +179,7 @@ class Stream:
     """The output of a process that runs."""
 
     def __init__(
-        self, command: list[str], process: "subprocess.Popen[bytes]", drains: "_Drains", control: Control
+        self, command: list[str], process: "subprocess.Popen[bytes]", drains: Drains, control: Control
     ) -> None:
         assert process.stdout  # noqa: S101 - it was asked for
         self._command = command
@@ -198,7 +213,7 @@ class Stream:
         self._drains.join()
 
 
-def _finished(command: list[str], process: "subprocess.Popen[bytes]", drains: "_Drains") -> Finished:
+def _finished(command: list[str], process: "subprocess.Popen[bytes]", drains: Drains) -> Finished:
     return Finished(argv=tuple(command), returncode=process.returncode, stdout=drains.stdout, stderr=drains.stderr)
 
 
@@ -233,10 +248,12 @@ def _start(
             start_new_session=True,
         )
     except OSError as exc:
-        where = f" in {cwd}" if cwd else ""
-        raise ToolError(
-            f"{command[0]} cannot be started{where}: {exc.strerror}", hint="install it or correct its path"
-        ) from exc
+        raise _not_started(command[0], exc, cwd) from exc
+
+
+def _not_started(program: str, exc: OSError, folder: Path | None = None) -> ToolError:
+    where = f" in {folder}" if folder else ""
+    return ToolError(f"{program} cannot be started{where}: {exc.strerror}", hint="install it or correct its path")
 
 
 def _attend(process: "subprocess.Popen[bytes]", control: Control, on_poll: Callable[[], None] | None) -> None:
@@ -258,43 +275,3 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-class _Drains:
-    """Reads the pipes in threads, so that neither fills up and stalls the process."""
-
-    def __init__(
-        self, stderr: IO[bytes] | None, stdout: IO[bytes] | None, on_stderr: Callable[[str], None] | None
-    ) -> None:
-        self._stdout: list[str] = []
-        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
-        self._on_stderr = on_stderr
-        self._threads = [threading.Thread(target=self._read_stderr, args=(stderr,), daemon=True)]
-        if stdout:
-            self._threads.append(threading.Thread(target=self._read_stdout, args=(stdout,), daemon=True))
-        for thread in self._threads:
-            thread.start()
-
-    def join(self, timeout: float | None = None) -> None:
-        for thread in self._threads:
-            thread.join(timeout)
-
-    @property
-    def stdout(self) -> str:
-        return "".join(self._stdout)
-
-    @property
-    def stderr(self) -> str:
-        return "\n".join(self._stderr)
-
-    def _read_stdout(self, pipe: IO[bytes]) -> None:
-        with pipe:
-            self._stdout.append(pipe.read().decode("utf-8", "replace"))
-
-    def _read_stderr(self, pipe: IO[bytes]) -> None:
-        with pipe:
-            while raw := pipe.readline(_LINE_BYTES):
-                line = raw.decode("utf-8", "replace").rstrip("\n")
-                self._stderr.append(line)
-                if self._on_stderr:
-                    self._on_stderr(line)

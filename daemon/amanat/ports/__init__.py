@@ -4,7 +4,7 @@ Adapters fulfil them; a contract suite in ``tests/contract`` runs on every imple
 Each is imported from its own module: who lists snapshots must not pay for what engines are told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ class Ports:
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
     that is in force now has under that name; ``policies_now``: the policies of the database of that name.
     ``write_document``: replace a text file atomically; StoreError for one that Amanat did not write.
+    ``run_attached``: argv, its whole environment and its umask; it has our terminal, and what it ends with is
+    handed back, a signal as a negative number. ToolError where it cannot be started.
     ``commit_of``: the git commit that a folder is at, if any.
     """
 
@@ -48,6 +50,7 @@ class Ports:
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]
     run_command: "RunCommand"
+    run_attached: Callable[[Sequence[str], Mapping[str, str], int], int]
     commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: "Callable[[str], Policy | None]"

@@ -13,6 +13,7 @@ from amanat.ports.run import Control
 
 if TYPE_CHECKING:  # most commands neither compare nor examine
     from amanat.domain.comparison import Comparison
+    from amanat.domain.description import Description
     from amanat.domain.doctor import Check
     from amanat.domain.gate import Live
 
@@ -94,6 +95,9 @@ class Engine(Protocol):
 
         Behind locks of others it waits for two seconds, then tells of these alone (``gate.locked_away``).
         """
+
+    def described(self, scratch: Path, control: Control) -> "Description":
+        """What the database is made of now, as in the facts of a snapshot; reads no rows of the application."""
 
     def take(self, order: Order, control: Control) -> Artefact:
         """Write a consistent copy of the scope. A pattern that matches no table is a SourceError."""

@@ -29,7 +29,10 @@ class Control(Protocol):
     """The run's reins, handed to whatever takes long."""
 
     def check(self) -> None:
-        """Raise TimeoutExceededError or InterruptedRunError if the run has to end now; call it often."""
+        """Raise TimeoutExceededError, InterruptedRunError or YieldedError if the run has to end now.
+
+        Call it often.
+        """
 
     def remaining(self) -> float:
         """Seconds until the deadline (never negative; ``inf`` without one)."""
@@ -50,9 +53,20 @@ class Emit(Protocol):
 class Locks(Protocol):
     """Kernel locks; BusyError past the wait (seconds). ``holder``: whom that error names to others.
 
-    In this order: ``database``, ``slot``, ``drill``, ``reading``. ``drill_and_slot`` takes both or neither: who
-    waits for a drill keeps no place.
+    In this order: ``migration``, ``database``, ``slot``, ``drill``, ``reading``. ``drill_and_slot`` takes both or
+    neither: who waits for a drill keeps no place.
     """
+
+    def migration(
+        self, name: str, control: Control, *, wait: float, holder: str = ""
+    ) -> AbstractContextManager[None]:
+        """The mark that a migration of that database runs."""
+
+    def is_migrating(self, name: str) -> bool:
+        """Whether it is marked by somebody else; cheap where it is not."""
+
+    def after_migration(self, name: str, control: Control, *, wait: float) -> None:
+        """Returns when nobody else's mark is there."""
 
     def database(
         self, name: str, control: Control, *, wait: float, holder: str = ""

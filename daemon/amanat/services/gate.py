@@ -11,13 +11,16 @@ from amanat.domain.model import Run, Snapshot, Stage
 from amanat.ports import Ports
 from amanat.ports.run import Control
 from amanat.services import losses
+from amanat.services.request import Request
 from amanat.services.runs import new_id
+from amanat.services.snapshot import take
+from amanat.services.verify import verify
 
 _TIMEOUT = timedelta(minutes=2)  # of one question
 _PAUSE_SECONDS = 2.0  # between questions
 _LOOK_EVERY_SECONDS = 0.5
 _LOOKS, _HOLDS = 7, 5  # who is there five times in a row, for two seconds, holds on; others come and go
-_IN_THE_WAY = {Stage.SNAPSHOT, Stage.DRILL}
+_IN_THE_WAY = {Stage.SNAPSHOT, Stage.DRILL, Stage.MIGRATION, Stage.RESTORE, Stage.ROLLBACK, Stage.UNDO}
 
 
 def ask(ports: Ports, wanted: Wanted, *, wait: float = 0.0) -> Verdict:
@@ -29,6 +32,17 @@ def ask(ports: Ports, wanted: Wanted, *, wait: float = 0.0) -> Verdict:
         if verdict.is_open or not verdict.may_pass or ports.now() >= until:
             return verdict
         control.wait(_PAUSE_SECONDS)
+
+
+def ask_or_take(ports: Ports, wanted: Wanted, request: Request) -> Verdict:
+    """The same, with a snapshot taken as ``request`` says, proven as far as is wanted, where none serves."""
+    verdict = ask(ports, wanted, wait=request.wait)
+    if verdict.snapshot:
+        return verdict
+    taken = take(ports, request)
+    if wanted.level and not taken.proof.reaches(wanted.level):
+        verify(ports, taken, level=wanted.level, by=request.by, wait=request.wait)
+    return ask(ports, wanted, wait=request.wait)
 
 
 def _asked(ports: Ports, wanted: Wanted) -> Verdict:

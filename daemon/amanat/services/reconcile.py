@@ -11,7 +11,7 @@ from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
-from amanat.domain.model import MANIFEST_SUFFIX, Outcome, Run, Snapshot
+from amanat.domain.model import MANIFEST_SUFFIX, Outcome, Run, Snapshot, Stage
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.ports.run import Control
@@ -178,11 +178,17 @@ def _close(ports: Ports, run: Run) -> None:
             outcome=Outcome.INTERRUPTED,
             code="died",
             reason="its process died before it ended",
-            hint="see the system log for why; nothing of it is left",
+            hint=f"see the system log for why; {_left(run)}",
         )
     )
     ports.locks.forget(run.id)
     _tell(ports, "interrupted", run.id)
+
+
+def _left(run: Run) -> str:
+    if run.stage is Stage.MIGRATION:
+        return f"what its command did stays: see what stands in {run.database}"
+    return "nothing of it is left"
 
 
 def _adopt_all(ports: Ports, manifests: Sequence[Manifest], by: str) -> None:

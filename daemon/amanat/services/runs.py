@@ -2,15 +2,20 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError, YieldedError
 from amanat.domain.events import Event
-from amanat.domain.model import Outcome, Run, Snapshot
+from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.units import format_duration
 from amanat.ports import Ports
+from amanat.ports.run import Control
+from amanat.services.giving_way import GivingWay, Mark
+
+Locks = Callable[[Control], Sequence[AbstractContextManager[None]]]
 
 
 def new_id() -> str:
@@ -32,43 +37,71 @@ class ActiveRun:
 def admitted(ports: Ports, run: Run, *, wait: float) -> AbstractContextManager[None]:
     """Hold the database's lock and one of the host's places; not getting them is a ``skipped`` row.
 
-    ``wait``: seconds for each of the two; they are not part of the run's timeout.
+    ``wait``: seconds for each of the two, and for the end of a migration, which pruning leaves alone; they are not
+    part of the run's timeout.
     """
-    control, holder = ports.controls(timeout=None, label={}), holder_of(run)
-    return _holding(
-        ports,
-        run,
-        ports.locks.database(run.database, control, wait=wait, holder=holder),
-        ports.locks.slot(ports.limit, control, wait=wait, holder=holder),
-    )
+    holder = holder_of(run)
+
+    def locks(control: Control) -> Sequence[AbstractContextManager[None]]:
+        return (
+            ports.locks.database(run.database, control, wait=wait, holder=holder),
+            ports.locks.slot(ports.limit, control, wait=wait, holder=holder),
+        )
+
+    return _holding(ports, run, locks, after_migration=None if run.stage is Stage.PRUNE else wait)
 
 
 def admitted_to_read(
     ports: Ports, run: Run, snapshot: Snapshot, *, wait: float, restores: bool
 ) -> AbstractContextManager[None]:
     """Likewise for a run that leaves the database alone: nobody's snapshot waits for it, and none that it reads
-    is deleted. ``restores``: when its turn among the drills has come.
+    is deleted. ``restores``: when its turn among the drills has come, and no migration runs.
     """
-    control, holder = ports.controls(timeout=None, label={}), holder_of(run)
     place = ports.locks.drill_and_slot if restores else ports.locks.slot
-    return _holding(
-        ports,
-        run,
-        place(ports.limit, control, wait=wait, holder=holder),
-        ports.locks.reading(snapshot.id, control),
-    )
+
+    def locks(control: Control) -> Sequence[AbstractContextManager[None]]:
+        return (
+            place(ports.limit, control, wait=wait, holder=holder_of(run)),
+            ports.locks.reading(snapshot.id, control),
+        )
+
+    return _holding(ports, run, locks, after_migration=wait if restores else None)
 
 
 @contextlib.contextmanager
-def _holding(ports: Ports, run: Run, *locks: AbstractContextManager[None]) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            for lock in locks:
-                stack.enter_context(lock)
-        except BusyError as exc:
-            record_skip(ports, run, code="busy", reason=exc.message)
-            raise
+def _holding(ports: Ports, run: Run, locks: Locks, *, after_migration: float | None) -> Iterator[None]:
+    """``after_migration``: seconds for its end; None: it is in nobody's way."""
+    control = ports.controls(timeout=None, label={})
+    try:
+        if after_migration is None:
+            held = _entered(locks(control))
+        else:
+            held = _entered_between_migrations(ports, run.database, locks, control, wait=after_migration)
+    except BusyError as exc:
+        record_skip(ports, run, code="busy", reason=exc.message)
+        raise
+    with held:
         yield
+
+
+def _entered_between_migrations(
+    ports: Ports, database: str, locks: Locks, control: Control, *, wait: float
+) -> contextlib.ExitStack:
+    """Who waits for a migration holds nothing that this may need itself."""
+    while True:
+        ports.locks.after_migration(database, control, wait=wait)
+        with contextlib.suppress(YieldedError):
+            held = _entered(locks(GivingWay(control, Mark(ports, database, after=timedelta(0)))))
+            if not ports.locks.is_migrating(database):
+                return held
+            held.close()
+
+
+def _entered(locks: Sequence[AbstractContextManager[None]]) -> contextlib.ExitStack:
+    with contextlib.ExitStack() as stack:
+        for lock in locks:
+            stack.enter_context(lock)
+        return stack.pop_all()
 
 
 def holder_of(run: Run) -> str:

@@ -19,6 +19,7 @@ from amanat.ports.engine import Place
 from amanat.ports.run import Control
 from amanat.services import checks, hooks, plan, prune, reconcile, warm
 from amanat.services.commit import Taken, commit
+from amanat.services.giving_way import GivingWay, Mark
 from amanat.services.rehearse import Rehearse, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, holder_of, new_id, outcome_of, recorded, warn
@@ -46,14 +47,17 @@ def take(ports: Ports, request: Request) -> Snapshot:
 def _try(ports: Ports, request: Request) -> Snapshot:
     earlier = _earlier(ports, request)
     tries = _Tries(request.policy, failures=_failures(earlier), began=ports.now())
+    wait = request.wait
     for attempt in itertools.count(1):
         try:
-            return _attempt(ports, request, len(earlier) + attempt)
+            return _attempt(ports, request, len(earlier) + attempt, wait=wait)
         except AmanatError as exc:
             pause = tries.pause_after(exc, attempt, ports.now())
             if pause is None:
                 raise
             _back_off(ports, request, attempt, exc, pause)
+            if isinstance(exc, YieldedError):
+                wait = max(request.wait, tries.seconds_left(ports.now()))
     raise AssertionError  # unreachable: count() does not end
 
 
@@ -73,6 +77,10 @@ class _Tries:
             return pause if now + pause <= self._until else None
         self._failures += 1
         return pause if exc.transient and self._failures < self._retry.attempts else None
+
+    def seconds_left(self, now: datetime) -> float:
+        """Of the time for standing back."""
+        return max(0.0, (self._until - now).total_seconds())
 
 
 def is_served(earlier: Sequence[Run], policy: Policy) -> bool:
@@ -109,7 +117,8 @@ def _back_off(ports: Ports, request: Request, attempt: int, exc: AmanatError, pa
     ports.controls(timeout=None, label={}).wait(seconds)
 
 
-def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
+def _attempt(ports: Ports, request: Request, attempt: int, *, wait: float) -> Snapshot:
+    """``wait``: as in the request; whoever stood back waits for as long as it goes on."""
     run = Run(
         id=new_id(),
         stage=Stage.SNAPSHOT,
@@ -121,21 +130,25 @@ def _attempt(ports: Ports, request: Request, attempt: int) -> Snapshot:
         database=request.database.name,
         policy=request.policy.name,
     )
-    with admitted(ports, run, wait=request.wait):
+    with admitted(ports, run, wait=wait):
         reconcile.settle(ports, request.database.name)
         before = _newest(ports, request)
         with recorded(ports, replace(run, started_at=ports.now())) as active:
-            control = ports.controls(timeout=request.policy.timeout, label=request.label)
-            snapshot = _produce(ports, request, active, control)
+            snapshot = _produce(ports, request, active, _reins(ports, request))
         prune.after_success(ports, request.policy.name, request.database.name, by=request.by, before=before)
     return snapshot
+
+
+def _reins(ports: Ports, request: Request) -> GivingWay:
+    control = ports.controls(timeout=request.policy.timeout, label=request.label)
+    return GivingWay(control, Mark(ports, request.database.name, after=request.policy.yield_after))
 
 
 def _newest(ports: Ports, request: Request) -> Snapshot | None:
     return ports.register.newest_snapshot(database=request.database.name, policy=request.policy.name, proven=True)
 
 
-def _produce(ports: Ports, request: Request, active: ActiveRun, control: Control) -> Snapshot:
+def _produce(ports: Ports, request: Request, active: ActiveRun, control: GivingWay) -> Snapshot:
     checks.require_for_run(checks.of_host(ports))
     engine = ports.engine_of(request.database)
     with ports.store.staging(active.run.id) as folder, ports.scratch.folder(active.run.id) as scratch:
@@ -182,7 +195,7 @@ def _around(
     return hooks.around_snapshot(ports, request.database, told, control, partial(warn, ports, active))
 
 
-def _rehearsal(ports: Ports, request: Request, active: ActiveRun, place: Place, control: Control) -> Rehearse:
+def _rehearsal(ports: Ports, request: Request, active: ActiveRun, place: Place, control: GivingWay) -> Rehearse:
     """In its turn among the drills; the policy's limits hold from then on."""
 
     def rehearse(artefact: Path, facts: Facts) -> float:
@@ -210,14 +223,14 @@ def _turn(ports: Ports, active: ActiveRun, control: Control) -> Iterator[None]:
         yield
 
 
-def _limited(ports: Ports, request: Request, facts: Facts, control: Control) -> Control:
+def _limited(ports: Ports, request: Request, facts: Facts, control: GivingWay) -> Control:
     now, wanted = ports.now(), request.policy.drills
     _, excuse = drills.excuse(wanted, facts.source_bytes, now)
     if excuse:
         raise RefusedError(f"not restored for its proof: {excuse}", hint="`amanat drill` proves it at any time")
     limit = drills.time_left(wanted, now)
     if limit and limit.total_seconds() < control.remaining():
-        return ports.controls(timeout=limit, label=request.label)
+        return control.with_less(ports.controls(timeout=limit, label=request.label))
     return control
 
 

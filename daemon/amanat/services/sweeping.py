@@ -47,7 +47,7 @@ def _restores(ports: Ports, run: Run) -> bool:
 def remove_restored(ports: Ports, run: Run, control: Control) -> list[str]:
     """What runs may have restored where that one did; what was dropped, by name."""
     database = ports.database_now(run.database)
-    if database is None or run.stage is Stage.PRUNE:
+    if database is None or run.stage in {Stage.PRUNE, Stage.MIGRATION}:
         return []
     dropped: list[str] = []
     for sweep in _sweeps(ports, run, database):

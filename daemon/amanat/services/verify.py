@@ -14,6 +14,7 @@ from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
 from amanat.services import find, intact, prove, reconcile, warm
+from amanat.services.giving_way import GivingWay, Mark
 from amanat.services.rehearse import Rehearse, configured, policy_of, rehearsal
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
 from amanat.services.site import at, place_of
@@ -64,7 +65,10 @@ def verify(
 
 def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: ActiveRun, limit: timedelta) -> Snapshot:
     label = {"database": snapshot.database, "policy": snapshot.policy}
-    control = ports.controls(timeout=min(MANUAL.timeout, limit), label=label)
+    control: Control = ports.controls(timeout=min(MANUAL.timeout, limit), label=label)
+    if level.reaches(ProofLevel.RESTORED):
+        after = policy_of(ports, snapshot.policy, snapshot.database).yield_after
+        control = GivingWay(control, Mark(ports, snapshot.database, after=after))
     try:
         active.restore_seconds = _prove(ports, snapshot, level, active, control)
     except (IntegrityError, ProofError) as exc:

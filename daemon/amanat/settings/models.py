@@ -202,8 +202,8 @@ class PolicyModel(Strict):
     retry: RetryModel = Field(default_factory=RetryModel, description="What to do after a failure that may pass.")
     yield_after: Patience = Field(
         default="5s",
-        description="How long another session may wait for a lock behind a PostgreSQL dump; then the dump stands"
-        " back and is tried again after retry.backoff.",
+        description="How long another session may wait for a lock behind a PostgreSQL dump, or `amanat migrate`"
+        " for any snapshot or drill; then that stands back and is tried again after retry.backoff.",
     )
     compression: CompressionModel = Field(
         default_factory=CompressionModel, description="How snapshots are compressed."

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from amanat.domain.description import Description
 from amanat.domain.doctor import Check
-from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
+from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError, YieldedError
 from amanat.domain.gate import Live
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
@@ -15,6 +16,7 @@ from amanat.engines.postgresql import access, catalog, examining, living
 from amanat.engines.postgresql.archive import archive_version
 from amanat.engines.postgresql.clients import Client, Places, client_for_server, clients_from
 from amanat.engines.postgresql.connection import Session, Target, session, target
+from amanat.engines.postgresql.describing import reading
 from amanat.engines.postgresql.dumping import codec, dump, one_pass, parallel
 from amanat.engines.postgresql.dumping.blocking import yielding
 from amanat.engines.postgresql.dumping.content import described, with_rows
@@ -62,6 +64,11 @@ class PostgresqlEngine:
     def live(self, scratch: Path, control: Control) -> Live:
         with session(self._target(scratch), control) as asked:
             return living.look(asked, self._parameters)
+
+    def described(self, scratch: Path, control: Control) -> Description:
+        with session(self._target(scratch), control) as asked:
+            asked.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return reading.describe(asked)
 
     def take(self, order: Order, control: Control) -> Artefact:
         reached = self._target(order.scratch)
@@ -165,7 +172,7 @@ def _globals(
     file = order.folder / f"database.dump{dump.GLOBALS_SUFFIX}"
     try:
         dump.dump_globals(taken.client, file, reached, taken.dbname, control)
-    except (InterruptedRunError, TimeoutExceededError):
+    except (InterruptedRunError, TimeoutExceededError, YieldedError):
         raise
     except AmanatError as exc:
         file.unlink(missing_ok=True)

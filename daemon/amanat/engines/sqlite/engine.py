@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from amanat.domain.description import Description
 from amanat.domain.doctor import Check
 from amanat.domain.errors import StoreError, TimeoutExceededError
 from amanat.domain.gate import Holder, Live, locked_away
@@ -93,6 +94,13 @@ class SqliteEngine:
         except TimeoutExceededError:
             control.check()
             return locked_away([Holder(key="all", description=f"a process that has {self._path} to itself")])
+
+    def described(self, scratch: Path, control: Control) -> Description:  # noqa: ARG002 - the port's signature
+        def look() -> Description:
+            with opened(self._path, control) as source:
+                return description.describe(source.connection)
+
+        return _persistently(look)
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)

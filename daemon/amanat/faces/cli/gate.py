@@ -1,19 +1,19 @@
 """``gate``."""
 
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amanat.domain.errors import ConfigurationError, ExitCode
 from amanat.domain.model import MANUAL_POLICY, ProofLevel
-from amanat.domain.units import parse_duration
 from amanat.faces.cli import enforce, output, progress, session
 
 if TYPE_CHECKING:
     from amanat.app import App
     from amanat.domain.gate import Verdict, Wanted
-    from amanat.ports.enforcing import Asked, Pass
+    from amanat.ports.enforcing import Asked as AskedPass
+    from amanat.ports.enforcing import Pass
     from amanat.services.request import Request
 
 _PRE_RELEASE = "pre-release"
@@ -50,40 +50,48 @@ def gate(
     Exit status: 0 open; 4 closed, or no pass can be issued there; 2 usage, or there is no register; 3 the database
     cannot be asked, or --take failed; 5 no such database, policy or role; 6 --take found it busy, or stood back.
     """
-    from amanat.domain.gate import Wanted
-    from amanat.ports.enforcing import Asked
+    from amanat.ports.enforcing import Asked as AskedPass
 
-    waiting, oldest, lasting = output.seconds(wait), _span("--max-age", max_age), _span("--pass-for", span)
-    if level is ProofLevel.NONE:
-        raise ConfigurationError("level none proves nothing", hint="ask for stored, readable or restored")
+    waiting, asked = output.seconds(wait), Asked(max_age=max_age, level=level, policy=policy)
+    lasting = output.duration("--pass-for", span)
     with progress.shown(silent=as_json) as on_progress:
         app = session.open_app(on_progress=on_progress, create=take)
         session.stop_on_signals(app.stop)
-        found = app.database(database)
-        if policy:
-            app.policy(policy, found.name)
-        wanted = Wanted(database=found, max_age=oldest, level=level, policy=policy or None)
-        request = _request(app, wanted, purpose=purpose, by=by, wait=waiting) if take else None
-        verdict = _asked(app, wanted, request, wait=waiting)
-        asked = Asked(role=issue_pass, span=lasting, by=output.who(by), purpose=purpose)
-        issued = _issued(app, wanted, asked) if verdict.is_open and issue_pass else None
+        wanted = asked.of(app, database)
+        request = request_for(app, wanted, purpose=purpose, by=by, wait=waiting) if take else None
+        verdict = app.gate(wanted, wait=waiting, take=request)
+        for_whom = AskedPass(role=issue_pass, span=lasting, by=output.who(by), purpose=purpose)
+        issued = _issued(app, wanted, for_whom) if verdict.is_open and issue_pass else None
     if as_json:
-        output.print_json(_row(verdict, found.name, issued))
+        output.print_json(_row(verdict, wanted.database.name, issued))
     else:
-        _print(verdict, found.name, issued)
+        output.write(f"{line}\n" for line in lines(verdict, wanted.database.name, issued))
     if not verdict.is_open:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _span(option: str, text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as exc:
-        raise ConfigurationError(f"{option}: {exc}") from exc
+class Asked:
+    """What options say of the snapshot that is wanted; ConfigurationError before anything is opened."""
+
+    def __init__(self, *, max_age: str, level: ProofLevel | None, policy: str) -> None:
+        if level is ProofLevel.NONE:
+            raise ConfigurationError("level none proves nothing", hint="ask for stored, readable or restored")
+        self._max_age = output.duration("--max-age", max_age)
+        self._level = level
+        self._policy = policy
+
+    def of(self, app: "App", database: str) -> "Wanted":
+        """NotFoundError: no such database, or policy for it."""
+        from amanat.domain.gate import Wanted
+
+        found = app.database(database)
+        if self._policy:
+            app.policy(self._policy, found.name)
+        return Wanted(database=found, max_age=self._max_age, level=self._level, policy=self._policy or None)
 
 
-def _request(app: "App", wanted: "Wanted", *, purpose: str, by: str, wait: float) -> "Request":
-    """What --take would take; ConfigurationError where that could not be, before it is needed one day."""
+def request_for(app: "App", wanted: "Wanted", *, purpose: str, by: str, wait: float) -> "Request":
+    """What would be taken; ConfigurationError where that could not be, before it is needed one day."""
     from amanat.services.request import Request, require_usable
 
     name = wanted.database.name
@@ -102,19 +110,7 @@ def _request(app: "App", wanted: "Wanted", *, purpose: str, by: str, wait: float
     return request
 
 
-def _asked(app: "App", wanted: "Wanted", request: "Request | None", *, wait: float) -> "Verdict":
-    from amanat.services import gate as service
-
-    verdict = service.ask(app.ports, wanted, wait=wait)
-    if verdict.snapshot or not request:
-        return verdict
-    taken = app.take(request)
-    if wanted.level and not taken.proof.reaches(wanted.level):
-        app.verify(taken, level=wanted.level, by=request.by, wait=wait)
-    return service.ask(app.ports, wanted, wait=wait)
-
-
-def _issued(app: "App", wanted: "Wanted", asked: "Asked") -> "Pass":
+def _issued(app: "App", wanted: "Wanted", asked: "AskedPass") -> "Pass":
     from amanat.services import enforce as service
 
     with app.documented():
@@ -136,13 +132,13 @@ def _row(verdict: "Verdict", database: str, issued: "Pass | None") -> dict[str, 
     }
 
 
-def _print(verdict: "Verdict", database: str, issued: "Pass | None") -> None:
+def lines(verdict: "Verdict", database: str, issued: "Pass | None" = None) -> Iterator[str]:
     if verdict.snapshot:
         taken = output.local(verdict.snapshot.taken_at)
-        typer.echo(f"snapshot {verdict.snapshot.id} of {database}: {verdict.snapshot.proof}, taken {taken}")
+        yield f"snapshot {verdict.snapshot.id} of {database}: {verdict.snapshot.proof}, taken {taken}"
     for refusal in verdict.refusals:
-        typer.echo(f"{refusal.reason}: {output.one_line(refusal.message)}")
-        typer.echo(f"  → {output.one_line(refusal.hint)}")
-    typer.echo(f"the gate of {database} is {'open' if verdict.is_open else 'closed'}")
+        yield f"{refusal.reason}: {output.one_line(refusal.message)}"
+        yield f"  → {output.one_line(refusal.hint)}"
+    yield f"the gate of {database} is {'open' if verdict.is_open else 'closed'}"
     if issued:
-        typer.echo(f"role {issued.role} may change the schema until {output.local(issued.until)}")
+        yield f"role {issued.role} may change the schema until {output.local(issued.until)}"

@@ -16,6 +16,7 @@ from amanat.faces.cli import (
     doctor,
     enforce,
     gate,
+    migrate,
     output,
     overview,
     register,
@@ -43,6 +44,7 @@ _MODULES = (
     snapshots,
     rollback,
     gate,
+    migrate,
     enforce,
     retention,
     overview,
@@ -83,7 +85,7 @@ def places(
 
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
-    os.umask(0o077)
+    session.caller = session.Caller(environment=dict(os.environ), umask=os.umask(0o077))
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # it would look through all installed packages for them
     arguments = _places_first(sys.argv[1:])
     output.open_stdout()
@@ -91,7 +93,7 @@ def main() -> None:
         _require_utf8(arguments)
         cli(args=arguments, prog_name="amanat", standalone_mode=True)
     except AmanatError as exc:
-        _tell(exc, as_json="--json" in arguments)
+        _tell(exc, as_json="--json" in _own(arguments))
         sys.exit(session.signal_code() or exc.exit_code)
     except Exception:  # noqa: BLE001 - the last resort: a trace in the log, and its own exit code
         session.report_bug()
@@ -108,10 +110,10 @@ def _require_utf8(arguments: list[str]) -> None:
 
 def _places_first(arguments: list[str]) -> list[str]:
     """Global options are understood behind the command too; nothing after ``--`` is touched."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
     front: list[str] = []
     rest: list[str] = []
-    queue = arguments[:end]
+    queue = _own(arguments)
+    end = len(queue)
     while queue:
         word = queue.pop(0)
         if word in _PLACES and queue:
@@ -121,6 +123,11 @@ def _places_first(arguments: list[str]) -> list[str]:
         else:
             rest.append(word)
     return [*front, *rest, *arguments[end:]]
+
+
+def _own(arguments: list[str]) -> list[str]:
+    """Behind ``--`` they are another command's."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments[:]
 
 
 def _tell(exc: AmanatError, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Annotated, Any
 
@@ -103,10 +103,15 @@ def who(by: str) -> str:
 
 def seconds(wait: str) -> float:
     """ConfigurationError when it is not a duration."""
+    return duration("--wait", wait).total_seconds()
+
+
+def duration(option: str, text: str) -> timedelta:
+    """ConfigurationError when it is none."""
     from amanat.domain.errors import ConfigurationError
     from amanat.domain.units import parse_duration
 
     try:
-        return parse_duration(wait).total_seconds()
+        return parse_duration(text)
     except ValueError as exc:
-        raise ConfigurationError(f"--wait: {exc}") from exc
+        raise ConfigurationError(f"{option}: {exc}") from exc

@@ -1,8 +1,11 @@
 """What commands of one process share: settings from flags, the opened application, signals."""
 
+import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,17 @@ if TYPE_CHECKING:
 
 _TOLD_BY_ITS_ERROR = frozenset({Event.RUN_FINISHED, Event.SLOT_SKIPPED, Event.SNAPSHOT_DAMAGED})
 
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """What we were started with, for commands that are not ours."""
+
+    environment: Mapping[str, str]
+    umask: int
+
+
 flags: dict[str, Path | None] = {}
+caller = Caller(environment=os.environ, umask=0o077)
 _caught: list[int] = []
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError
+from amanat.domain.errors import AmanatError, InterruptedRunError, TimeoutExceededError, YieldedError
 from amanat.domain.model import Facts
 from amanat.domain.scope import Table
 from amanat.engines.postgresql.connection import Row, Session, Target, session
@@ -63,7 +63,7 @@ class Watch:
             if self._session is None:
                 self._session = self._stack.enter_context(session(self._target, self._control))
             return self._session.ask(_COPYING)
-        except (InterruptedRunError, TimeoutExceededError):
+        except (InterruptedRunError, TimeoutExceededError, YieldedError):
             raise
         except AmanatError:  # pg_restore will tell what is wrong, if it is
             self._refused = True
