@@ -120,13 +120,13 @@ class App:
 
         if take is None:
             return gate.ask(self.ports, wanted, wait=wait)
-        with self._documented():
+        with self.documented():
             return gate.ask_or_take(self.ports, wanted, take)
 
     def migrate(self, order: "Order", moments: "Moments") -> "Migrated":
         from amanat.services import migrate
 
-        with self._documented():
+        with self.documented():
             return migrate.migrate(self.ports, order, moments)
 
     def prune(self, *, database: str | None, by: str, confirmed: str, wait: float) -> "list[Pruning]":

@@ -55,6 +55,11 @@ def rehearser_of(database: Database, policy: Policy) -> Rehearser:
 
 def restorer_of(database: Database) -> Restorer:
     """On the database's own server, or in its own folder."""
+    source = _resolved(database.source)
+    if isinstance(source, SqliteSource):
+        from amanat.engines.sqlite import SqliteRestorer
+
+        return SqliteRestorer(source)
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

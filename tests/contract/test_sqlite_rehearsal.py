@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from amanat.domain.errors import SourceError
+from amanat.domain.errors import IntegrityError
 from amanat.domain.model import ProofLevel
 from amanat.domain.policy import CodecName, Compression, SqliteSource
 from amanat.engines.sqlite import SqliteEngine, SqliteRehearser
@@ -85,5 +85,5 @@ def test_a_page_that_is_wrong_inside_is_found(tmp_path, place):
 def test_what_is_no_database_is_no_finding_but_an_error(tmp_path, place):
     artefact = take(tmp_path)
     artefact.path.write_bytes(b"nothing" * 1000)
-    with pytest.raises((SourceError, sqlite3.DatabaseError)):
+    with pytest.raises(IntegrityError, match="does not restore"):
         rehearsed(replace(artefact), place)

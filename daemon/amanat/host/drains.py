@@ -24,9 +24,9 @@ class Drains:
         for thread in self._threads:
             thread.start()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout)
 
     @property
     def stdout(self) -> str:

@@ -1,7 +1,7 @@
 """What stands in a SQLite database, told in its own terms; read from a copy that nobody changes."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +61,23 @@ def migrations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
     for table in application_tables(connection):
         if table.name in names and (fact := _last(connection, table.name)):
             yield fact
+
+
+def applied_since(connection: sqlite3.Connection, then: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Names of the migrations that came after those ``then``, the facts of a snapshot; in their order."""
+    known = {each["table"]: each for each in then}
+    for now in migrations(connection):
+        before = known.get(now["table"], {})
+        if now["name"] and now["name"] != before.get("name"):
+            more = int(str(now["count"])) - int(str(before.get("count", 0)))
+            yield from _newest(connection, str(now["framework"]), max(1, more))
+
+
+def _newest(connection: sqlite3.Connection, framework: str, count: int) -> list[str]:
+    asked = next(known for known in FRAMEWORKS if known.name == framework)
+    query = asked.last.format(table=quoted(asked.table)).removesuffix(" LIMIT 1")
+    newest = connection.execute(f"{query} LIMIT ?", (count,)).fetchall()
+    return [str(name) for name, _ in reversed(newest)]
 
 
 def _last(connection: sqlite3.Connection, table: str) -> dict[str, object] | None:

@@ -1,13 +1,11 @@
 """Takes a SQLite database: one instant of it, its scope, and the facts that held at that instant."""
 
-import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from amanat.domain.description import Description
 from amanat.domain.doctor import Check
@@ -24,16 +22,13 @@ from amanat.engines.sqlite.proof import REFERENCES
 from amanat.engines.sqlite.raw import pin
 from amanat.engines.sqlite.references import foreign_key_violations
 from amanat.engines.sqlite.schema import application_tables, row_counts
-from amanat.engines.sqlite.source import OpenSource, SourceChangedError, opened
+from amanat.engines.sqlite.source import OpenSource, opened, persistently
 from amanat.host.control import Limited
 from amanat.host.sealing import Sealing
 from amanat.ports.engine import Artefact, Order
 from amanat.ports.run import Control
 
-_ATTEMPTS = 3  # for a source that can only be read without locks and was written to meanwhile
 _LOCK_WAIT = timedelta(seconds=2)  # who has a database to himself for longer holds up a migration too
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +64,7 @@ class SqliteEngine:
             with opened(self._path, control) as source:
                 return source.size
 
-        return _persistently(size)
+        return persistently(size)
 
     def staging_bytes(self, order: Order, source_bytes: int, artefact_bytes: int) -> int:  # noqa: ARG002 - the port's signature
         """The whole copy that a part is cut from, and the plain one that is compressed."""
@@ -80,7 +75,7 @@ class SqliteEngine:
             with opened(self._path, control) as source:
                 return list(examining.examine(source, order))
 
-        return _persistently(look)
+        return persistently(look)
 
     def live(self, scratch: Path, control: Control) -> Live:  # noqa: ARG002 - the port's signature
         patience = Limited(control, _LOCK_WAIT)
@@ -90,7 +85,7 @@ class SqliteEngine:
                 return living.look(source)
 
         try:
-            return _persistently(look)
+            return persistently(look)
         except TimeoutExceededError:
             control.check()
             return locked_away([Holder(key="all", description=f"a process that has {self._path} to itself")])
@@ -104,7 +99,7 @@ class SqliteEngine:
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)
-        return _persistently(lambda: self._take(order, control, packed=packed))
+        return persistently(lambda: self._take(order, control, packed=packed))
 
     def _take(self, order: Order, control: Control, *, packed: bool) -> Artefact:
         plain = order.folder / "artefact.sqlite"
@@ -134,13 +129,6 @@ class SqliteEngine:
             tools={"sqlite": sqlite3.sqlite_version},
             warnings=(*left_out, *references.warnings),
         )
-
-
-def _persistently(work: Callable[[], T]) -> T:
-    for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(SourceChangedError):
-            return work()
-    return work()
 
 
 def _taken(source: OpenSource, order: Order, plain: Path, control: Control) -> _Taken:

@@ -12,6 +12,8 @@ _HEADER_BYTES = 100  # https://sqlite.org/fileformat.html section 1.3
 _READ_VERSION = 19  # 1: rollback journal, 2: WAL
 _WAL = 2
 _CHANGE_COUNTER = slice(24, 28)
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""What SQLite may make beside a database, by the ending of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

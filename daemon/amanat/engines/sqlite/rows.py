@@ -21,7 +21,12 @@ def read(connection: sqlite3.Connection) -> tuple[TableRows, ...]:
     """Of all stored tables: SHA-256 over the rows as JSON, an array for each thousand, in the order of row ids or
     else of primary keys. ``1`` is an integer, ``1.0`` a real, ``{"blob": "00ff"}`` a blob.
     """
-    return tuple(_of_table(connection, name) for (name,) in connection.execute(_STORED).fetchall())
+    return tuple(_of_table(connection, name) for name in stored(connection))
+
+
+def stored(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Names of the tables that hold rows."""
+    return tuple(name for (name,) in connection.execute(_STORED))
 
 
 def _of_table(connection: sqlite3.Connection, name: str) -> TableRows:

@@ -10,9 +10,10 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from amanat.domain.errors import SourceError, TimeoutExceededError
 from amanat.engines.sqlite.connection import Access, connect, is_busy, translating
@@ -20,6 +21,9 @@ from amanat.engines.sqlite.glance import Look, Stamp, beside, look_at, stamp, st
 from amanat.ports.run import Control
 
 _WAIT_SECONDS = 0.1
+_ATTEMPTS = 3
+
+T = TypeVar("T")
 
 _in_use: set[tuple[int, int]] = set()
 _released = threading.Condition()
@@ -79,11 +83,19 @@ class OpenSource:
         return int(self.connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
+def persistently(work: Callable[[], T]) -> T:
+    """For a source that can only be read without locks, and may be written to meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(SourceChangedError):
+            return work()
+    return work()
+
+
 @contextlib.contextmanager
 def opened(path: Path, control: Control) -> Iterator[OpenSource]:
     """Waits for locks as long as ``control`` allows. SourceError, or on leaving SourceChangedError."""
     real = _regular_file(path)
-    with _alone(real, control), translating(real), contextlib.ExitStack() as descriptors:
+    with alone(real, control), translating(real), contextlib.ExitStack() as descriptors:
         look, before = look_at(real), stamp_of(real)
         _require_wal_told(real, look)  # before SQLite makes an index for it
         access, connection = _pinned(real, look, control)
@@ -127,7 +139,7 @@ def _regular_file(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, control: Control) -> Iterator[None]:
+def alone(path: Path, control: Control) -> Iterator[None]:
     """POSIX locks belong to the process: one run closing the file would drop the locks of another run."""
     info = path.stat()
     key = (info.st_dev, info.st_ino)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amanat.domain.model import Scope
 from amanat.domain.scope import Selection, Table
+from amanat.engines.sqlite import journaling
 from amanat.engines.sqlite.connection import Access, attended, connect, without_safety
 from amanat.engines.sqlite.copying import create
 from amanat.engines.sqlite.schema import application_tables, quoted
@@ -19,7 +20,7 @@ def extract(whole: Path, target: Path, scope: Scope, selection: Selection, contr
     """
     create(target)
     with contextlib.closing(connect(whole, Access.WRITE)) as connection:
-        wal = connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        wal = journaling.is_wal(connection)
 
         def cut() -> tuple[str, ...]:
             left_out = _cut(connection, scope, selection)
@@ -29,7 +30,7 @@ def extract(whole: Path, target: Path, scope: Scope, selection: Selection, contr
         left_out = attended(connection, control, cut)
     whole.unlink()
     if wal:
-        _set_wal(target)
+        journaling.set_mode(target, wal=True)
     return left_out
 
 
@@ -100,8 +101,3 @@ def _forget_statistics(connection: sqlite3.Connection, table: Table) -> None:
     kept = connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'").fetchall()
     for (name,) in kept:
         connection.execute(f"DELETE FROM {quoted(name)} WHERE tbl = ?", (table.name,))  # noqa: S608
-
-
-def _set_wal(path: Path) -> None:
-    with contextlib.closing(connect(path, Access.WRITE)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
