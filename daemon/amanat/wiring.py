@@ -50,6 +50,11 @@ def rehearser_of(database: Database, policy: Policy) -> Rehearser:
 
 def restorer_of(database: Database) -> Restorer:
     """On the database's own server, or in its own folder."""
+    source = _resolved(database.source)
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlRestorer
+
+        return PostgresqlRestorer(source, _password(source.password))
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

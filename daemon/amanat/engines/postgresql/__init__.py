@@ -2,7 +2,8 @@
 
 from amanat.engines.postgresql.engine import PostgresqlEngine
 from amanat.engines.postgresql.proof import PostgresqlProver
-from amanat.engines.postgresql.rehearsing.rehearsal import Server as DrillServer
 from amanat.engines.postgresql.rehearsing.rehearser import PostgresqlRehearser
+from amanat.engines.postgresql.rehearsing.servers import Server as DrillServer
+from amanat.engines.postgresql.restorer import PostgresqlRestorer
 
-__all__ = ["DrillServer", "PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]
+__all__ = ["DrillServer", "PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser", "PostgresqlRestorer"]
