@@ -60,6 +60,10 @@ def restorer_of(database: Database) -> Restorer:
         from amanat.engines.sqlite import SqliteRestorer
 
         return SqliteRestorer(source)
+    if isinstance(source, PostgresqlSource):
+        from amanat.engines.postgresql import PostgresqlRestorer
+
+        return PostgresqlRestorer(source, _password(source.password))
     raise ConfigurationError(f"database {database.name} has no engine", hint="say sqlite or postgresql")
 
 

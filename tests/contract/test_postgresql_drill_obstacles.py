@@ -5,7 +5,7 @@ import pytest
 from amanat.domain.errors import InterruptedRunError
 from amanat.domain.policy import DrillPlace, PostgresqlSource
 from amanat.engines.postgresql import PostgresqlRehearser
-from amanat.engines.postgresql.rehearsing import rehearsal
+from amanat.engines.postgresql.rehearsing import preparing
 from amanat.engines.postgresql.rehearsing.database import PREFIX
 from amanat.host.control import RunControl
 from amanat.ports.engine import Place
@@ -76,7 +76,7 @@ def test_an_event_trigger_that_forbids_ddl(postgres_matrix, place):
 
 
 def test_an_event_trigger_and_one_session_that_restores(postgres, place, monkeypatch):
-    monkeypatch.setattr(rehearsal, "_MOST_JOBS", 1)
+    monkeypatch.setattr(preparing, "_MOST_JOBS", 1)
     assert drilled(postgres, postgres.database(sql=NO_DDL), place) == ([], ())
 
 

@@ -59,7 +59,7 @@ def asked_for_room(parameters, password, scratch):
 
 def test_a_server_of_this_host_is_asked(postgres, by_tcp, tmp_path):
     for parameters, password in ((postgres.database(), None), (by_tcp, "p")):
-        with pytest.raises(SpaceError, match="the drill needs about"):
+        with pytest.raises(SpaceError, match="to restore it takes about"):
             asked_for_room(parameters, password, tmp_path)
 
 

@@ -10,7 +10,7 @@ from amanat.domain.model import Facts
 from amanat.domain.policy import DrillPlace, PostgresqlSource
 from amanat.engines.postgresql import DrillServer, PostgresqlRehearser
 from amanat.engines.postgresql.clients import Places, servers
-from amanat.engines.postgresql.rehearsing import cluster, rehearsal, roles
+from amanat.engines.postgresql.rehearsing import cluster, preparing, roles
 from amanat.engines.postgresql.rehearsing.database import PREFIX
 from amanat.engines.postgresql.restoring.restore import entries
 from amanat.host.control import RunControl
@@ -178,7 +178,7 @@ def test_the_roles_that_an_archive_needs(postgres, tmp_path, companion):
 
 @pytest.mark.parametrize(("version", "major"), [("15.19", 15), ("19beta1", 19), ("18devel", 18)])
 def test_the_major_of_a_snapshot(version, major):
-    assert rehearsal.major_of(Facts(engine_version=version, source_bytes=1, tables=())) == major
+    assert preparing.major_of(Facts(engine_version=version, source_bytes=1, tables=())) == major
 
 
 def test_the_nearest_major_is_taken(postgres, newer):

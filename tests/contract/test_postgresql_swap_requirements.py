@@ -8,7 +8,7 @@ import pytest
 
 from amanat.domain.description import DatabaseObject
 from amanat.domain.errors import RefusedError
-from amanat.engines.postgresql.rehearsing.rehearsal import Server
+from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.swapping.swap import require
 from amanat.host.control import RunControl
 from tests.support.postgres_plugin import Postgres

@@ -134,6 +134,7 @@ def test_a_hook_that_fails_after_the_swap_is_told_and_undoes_nothing(application
     assert "amanat undo app" in said
     assert application.digests() == taken
     assert (application.amanat.folder / "told").read_text().split() == ["rollback-down", "rollback-failed"]
+    application.configure()
     application.amanat.ok("undo", "app", "--yes", "--purpose=x")
 
 

@@ -20,7 +20,7 @@ __all__ = ["major", "pair", "place", "postgres"]
 
 SWAP = """
 import json, os, pathlib, sys
-from amanat.engines.postgresql.rehearsing.rehearsal import Server
+from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.swapping.swap import swap
 from amanat.host.control import RunControl
 from amanat.ports.engine import Place

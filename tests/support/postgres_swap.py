@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from amanat.domain.model import Facts
-from amanat.engines.postgresql.rehearsing.rehearsal import Server
+from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.swapping.swap import is_swapped, names, swap
 from amanat.host.control import RunControl
 from amanat.ports.engine import Place

@@ -23,6 +23,10 @@ class Framework:
         has = set(columns)
         return table == self.table and (self.columns == has if self.exactly else self.columns <= has)
 
+    def newest(self, count: int) -> str:
+        """As ``last``, for so many."""
+        return f"{self.last.removesuffix('1')}{count}"
+
 
 FRAMEWORKS = (
     Framework(

@@ -3,7 +3,15 @@
 from amanat.engines.postgresql.enforcing import PostgresqlEnforcer
 from amanat.engines.postgresql.engine import PostgresqlEngine
 from amanat.engines.postgresql.proof import PostgresqlProver
-from amanat.engines.postgresql.rehearsing.rehearsal import Server as DrillServer
 from amanat.engines.postgresql.rehearsing.rehearser import PostgresqlRehearser
+from amanat.engines.postgresql.rehearsing.servers import Server as DrillServer
+from amanat.engines.postgresql.restorer import PostgresqlRestorer
 
-__all__ = ["DrillServer", "PostgresqlEnforcer", "PostgresqlEngine", "PostgresqlProver", "PostgresqlRehearser"]
+__all__ = [
+    "DrillServer",
+    "PostgresqlEnforcer",
+    "PostgresqlEngine",
+    "PostgresqlProver",
+    "PostgresqlRehearser",
+    "PostgresqlRestorer",
+]

@@ -63,6 +63,15 @@ def target(parameters: Mapping[str, str], password: str | None, scratch: Path) -
     return Target(conninfo=_conninfo({**defaults, **parameters, **name, **secret}), label=_label(parameters))
 
 
+def database_name(reached: Target) -> str:
+    """As libpq has it, from the string, a service file or the environment: known before anybody has answered."""
+    connection = psycopg.pq.PGconn.connect_start(reached.conninfo.encode())
+    try:
+        return connection.db.decode()
+    finally:
+        connection.finish()
+
+
 def is_name_of_ours(application_name: str, parameters: Mapping[str, str]) -> bool:
     """Whether a target with these parameters could have given its sessions this name."""
     return bool(re.fullmatch(rf"{re.escape(_name(parameters))}-[0-9a-f]{{8}}", application_name))

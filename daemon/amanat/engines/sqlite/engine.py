@@ -95,7 +95,7 @@ class SqliteEngine:
             with opened(self._path, control) as source:
                 return description.describe(source.connection)
 
-        return _persistently(look)
+        return persistently(look)
 
     def take(self, order: Order, control: Control) -> Artefact:
         packed = packing.is_wanted(order.compression)

@@ -34,7 +34,7 @@ class SqliteRestorer:
             live=str(live), beside=f"{live}.{_BESIDE}-{place.run}", before=f"{live}.{_BEFORE}-{place.run}"
         )
 
-    def require_swap(self, facts: Facts, place: Place, control: Control) -> None:  # noqa: ARG002 - the port's signature
+    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:  # noqa: ARG002 - the port's signature
         """What is to come in is compared once it is restored, by the SQLite that restored it."""
         try:
             persistently(lambda: self._open_once(control))

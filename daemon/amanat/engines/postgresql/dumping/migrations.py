@@ -1,6 +1,6 @@
 """The application's last migration, where a framework keeps it in a table of its own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from psycopg import sql
 
@@ -19,6 +19,28 @@ def last(asked: Session, relations: Collection[Relation]) -> list[dict[str, obje
     names = {framework.table for framework in FRAMEWORKS}
     named = [entry for entry in relations if entry.table.name in names and entry.kind != "f"]
     return [fact for entry in named if entry.readable and not entry.filtered for fact in _of(asked, entry)]
+
+
+def since(asked: Session, relations: Collection[Relation], known: object) -> tuple[str, ...]:
+    """Names of those applied since the facts were taken that have ``known``, the newest first; as ``last``."""
+    then = {fact["table"]: fact for fact in known if isinstance(fact, Mapping)} if isinstance(known, list) else {}
+    tables = {entry.table.qualified: entry for entry in relations}
+    changed = [fact for fact in last(asked, relations) if then.get(fact["table"]) != fact]
+    return tuple(
+        name
+        for fact in changed
+        for name in _newest(asked, tables[str(fact["table"])], fact, then.get(fact["table"], {}))
+    )
+
+
+def _newest(
+    asked: Session, entry: Relation, now: Mapping[str, object], then: Mapping[str, object]
+) -> Iterator[str]:
+    (framework,) = [known for known in FRAMEWORKS if known.name == now["framework"]]
+    table = sql.Identifier(entry.table.schema, entry.table.name)
+    count = int(str(now["count"])) - int(str(then.get("count", 0)))
+    for name, _ in asked.ask(sql.SQL(framework.newest(max(1, count))).format(table=table)):
+        yield str(name)
 
 
 def _of(asked: Session, entry: Relation) -> Iterator[dict[str, object]]:

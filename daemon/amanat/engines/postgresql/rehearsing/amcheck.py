@@ -20,16 +20,18 @@ _CHECK = "SELECT amanat_amcheck.bt_index_check(%s::oid)"
 def differences(own: Target, control: Control) -> tuple[Difference, ...]:
     """Of B-tree indexes (manual, amcheck, ``bt_index_check``); needs a superuser.
 
-    The database has been compared and is thrown away: afterwards it has no event trigger that works.
+    What that takes is made in a transaction that is taken back, so the database stays what it is.
     """
     with session(own, control) as asked:
         if not asked.ask(_AVAILABLE):
             return ()
+        asked.ask("BEGIN")
         _disable_event_triggers(asked)
         asked.ask("CREATE SCHEMA amanat_amcheck")
         asked.ask("CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA amanat_amcheck")
         asked.ask("ALTER EXTENSION amcheck SET SCHEMA amanat_amcheck")
-        found = (_checked(asked, oid, name) for oid, name in asked.ask(_INDEXES))
+        found = [_checked(asked, oid, name) for oid, name in asked.ask(_INDEXES)]
+        asked.ask("ROLLBACK")
         return tuple(difference for difference in found if difference)
 
 
@@ -40,9 +42,13 @@ def _disable_event_triggers(asked: Session) -> None:
 
 
 def _checked(asked: Session, oid: int, name: str) -> Difference | None:
+    """The savepoint also lets go of the locks, of which there may be more than a transaction can hold."""
+    asked.ask("SAVEPOINT checking")
     try:
         asked.ask(_CHECK, [oid])
     except SourceError as exc:
         said = {"expected": "a sound index", "found": exc.message}
         return Difference(kind="index", name=name, finding=Finding.DIFFERS, **said)
+    finally:
+        asked.ask("ROLLBACK TO SAVEPOINT checking")
     return None

@@ -10,8 +10,10 @@ from amanat.domain.policy import DrillPlace, PostgresqlSource
 from amanat.domain.sql_check import SqlCheck
 from amanat.engines.postgresql.clients import Client, Places, newest_client
 from amanat.engines.postgresql.connection import session
-from amanat.engines.postgresql.rehearsing import cluster, database, rehearsal
-from amanat.engines.postgresql.rehearsing.rehearsal import Rehearsed, Server
+from amanat.engines.postgresql.rehearsing import cluster, database, preparing, rehearsal
+from amanat.engines.postgresql.rehearsing.filling import Filling
+from amanat.engines.postgresql.rehearsing.servers import Server
+from amanat.engines.postgresql.restoring.restore import entries
 from amanat.ports.engine import Place, Rehearsal
 from amanat.ports.run import Control
 
@@ -43,7 +45,8 @@ class PostgresqlRehearser:
         self, artefact: Path, facts: Facts, checks: Sequence[SqlCheck], place: Place, control: Control
     ) -> Rehearsal:
         client = newest_client(self._places, control)
-        what = Rehearsed(artefact=artefact, facts=facts, checks=checks, client=client)
+        contents = entries(artefact, control)
+        what = Filling(artefact=artefact, facts=facts, contents=contents, client=client, checks=checks)
         with self._chosen(facts, place, control) as server:
             return rehearsal.rehearse(server, what, place, control)
 
@@ -60,14 +63,14 @@ class PostgresqlRehearser:
         with session(target, control) as asked:
             role = database.role(asked)
             role.require()
-            rehearsal.require_major(asked, major)
+            preparing.require_major(asked, major)
             left = database.left(asked, place.is_dead)
         found = f"on the server of {target.label}, where role {role.name} may create it"
         return f"{found}; `amanat reconcile` drops {', '.join(left)}, left by drills" if left else found
 
     @contextlib.contextmanager
     def _chosen(self, facts: Facts, place: Place, control: Control) -> Iterator[Server]:
-        made_by = self._programs(rehearsal.major_of(facts), place, control)
+        made_by = self._programs(preparing.major_of(facts), place, control)
         if made_by is None:
             yield self._server
             return

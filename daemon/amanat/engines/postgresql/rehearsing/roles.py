@@ -27,6 +27,10 @@ _CREATED = re.compile(rb"^CREATE ROLE (%s);$" % _NAME, re.MULTILINE)
 _SUPERUSERS = re.compile(rb"^ALTER ROLE (%s) WITH SUPERUSER " % _NAME, re.MULTILINE)
 _OWNED_BY_SUPERUSERS = {"EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SUBSCRIPTION"}
 _EVERYBODY = {b"public"}
+_GIVER = re.compile(rb"^SET SESSION AUTHORIZATION (%s);$" % _NAME, re.MULTILINE)
+_OF_NOTHING_WITHIN = {"DATABASE", "DATABASE PROPERTIES"}
+_DATABASE_OWNER = b"pg_database_owner"  # whoever owns the database is that (manual, "Predefined Roles")
+_NAMED = "SELECT convert_from(raw, %s) FROM unnest(%s::bytea[]) raw ORDER BY 1"
 # Names come as the bytes that the archive has: of its own encoding, which the server knows.
 _MISSING = """
 SELECT name FROM (SELECT convert_from(raw, %s) FROM unnest(%s::bytea[]) raw) AS wanted (name)
@@ -63,6 +67,22 @@ def needed(entries: Sequence[Entry], facts: Facts, artefact: Path) -> Needed:
 
 def missing(asked: Session, names: Collection[bytes], encoding: str) -> list[str]:
     return [name for (name,) in asked.ask(_MISSING, [encoding, list(names)])] if names else []
+
+
+def owning(entries: Iterable[Entry]) -> frozenset[bytes]:
+    """Those that have to be given something of what is restored."""
+    within = (entry for entry in entries if entry.owner and entry.kind not in _OF_NOTHING_WITHIN)
+    return frozenset(_raw(entry.owner) for entry in within) - {_DATABASE_OWNER}
+
+
+def givers(entries: Iterable[Entry]) -> frozenset[bytes]:
+    """Those that granted what they do not own."""
+    rights = (entry.definition or b"" for entry in entries if entry.kind == "ACL")
+    return frozenset(_unquoted(name) for text in rights for name in _GIVER.findall(text))
+
+
+def named(asked: Session, names: Collection[bytes], encoding: str) -> list[str]:
+    return [name for (name,) in asked.ask(_NAMED, [encoding, list(names)])]
 
 
 def create(asked: Session, wanted: Needed) -> None:

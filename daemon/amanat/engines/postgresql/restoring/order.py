@@ -76,7 +76,7 @@ def _is_of_event_trigger(entry: Entry) -> bool:
 def items(entries: Sequence[Entry], facts: Facts, archive_bytes: int) -> dict[int, Item]:
     """By their numbers, in the order of the contents."""
     stored = _stored(entries, archive_bytes)
-    names, rows = _names(facts), rows_by_table(facts)
+    names, rows = names_by_oid(facts), rows_by_table(facts)
     return {entry.dump_id: _item(entry, names, rows, stored.get(entry.dump_id, 0)) for entry in entries}
 
 
@@ -94,7 +94,7 @@ def _item(entry: Entry, names: Mapping[int, str], rows: Mapping[str, TableRows],
     return Item(label=f"rows of {name}", has_data=True, bytes=size, table=name)
 
 
-def _names(facts: Facts) -> dict[int, str]:
+def names_by_oid(facts: Facts) -> dict[int, str]:
     """As the catalogue gave them: in an archive they are in the encoding of its database."""
     oids = facts.extra.get("table_oids", {})
     return {oid: str(name) for name, oid in oids.items()} if isinstance(oids, Mapping) else {}

@@ -6,7 +6,7 @@ disk once instead of at each commit (sessions.py), and whoever looks on knows ho
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,18 +51,21 @@ def restore(
     owners: bool = True,
     tablespaces: bool = True,
     subscriptions: bool = True,
+    without: Collection[int] = (),
 ) -> Restored:
     """Fill ``target``, a database that the caller made, and drops if this fails.
 
     ``facts``: what was noted when the archive was made. ``owners`` False: everything belongs to the connecting
     role and nothing is granted, for servers that do not have the roles. ``tablespaces`` False: all goes into the
     database's, for servers that do not have them. ``subscriptions`` False: none is made, so that the database can
-    be dropped again. Errors: RefusedError if there is a table in the database, SourceError (``transient``),
-    ToolError, IntegrityError if the archive is damaged, ProofError if its rows break its own constraints,
-    StoreError, TimeoutExceededError, InterruptedRunError. After an error nothing that was started still runs.
+    be dropped again. ``without``: numbers of entries that are left out. Errors: RefusedError if there is a table
+    in the database, SourceError (``transient``), ToolError, IntegrityError if the archive is damaged, ProofError
+    if its rows break its own constraints, StoreError, TimeoutExceededError, InterruptedRunError. After an error
+    nothing that was started still runs.
     """
-    contents = entries(archive, control)
-    items = order.items(contents, facts, archive.stat().st_size)
+    everything = entries(archive, control)
+    contents = [entry for entry in everything if entry.dump_id not in without]
+    items = _items(everything, facts, archive, without)
     late = (*(order.granted_by_others(contents) if owners and jobs > 1 else ()), *order.event_triggers(contents))
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
@@ -75,7 +78,7 @@ def restore(
         target=target,
         control=control,
     )
-    first = _without(contents, late) if late or jobs > 1 else ()
+    first = _without(contents, late) if late or without or jobs > 1 else ()
     with _options(first, jobs) as options, Watch(items, facts, jobs, target, control) as watch:
         warnings = [said for one in passes(facts) for said in _pass(command, options, one, watch)]
         warnings += _late(command, late, facts, watch)
@@ -99,6 +102,11 @@ def entries(archive: Path, control: Control) -> tuple[Entry, ...]:
         return order.read(archive, control.check)
     except ArchiveError as exc:
         raise IntegrityError(f"{archive.name}: {exc.message}", hint="restore another snapshot") from exc
+
+
+def _items(contents: Sequence[Entry], facts: Facts, archive: Path, without: Collection[int]) -> dict[int, Item]:
+    items = order.items(contents, facts, archive.stat().st_size)
+    return {number: item for number, item in items.items() if number not in without}
 
 
 def _prepare(asked: Session, target: Target, names: Sequence[str]) -> None:

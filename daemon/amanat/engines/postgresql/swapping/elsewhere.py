@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from amanat.domain.errors import RefusedError, SourceError
 from amanat.engines.postgresql.connection import Target, session
-from amanat.engines.postgresql.rehearsing.rehearsal import Server
+from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.ports.engine import Place
 from amanat.ports.run import Control
 

@@ -7,7 +7,7 @@ from amanat.domain.model import Facts
 from amanat.engines.postgresql import access
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.dumping.dump import quoted
-from amanat.engines.postgresql.rehearsing.rehearsal import major_of
+from amanat.engines.postgresql.rehearsing.preparing import major_of
 from amanat.engines.postgresql.swapping import others
 
 _CONNECTIONS = 3  # that a restore takes at least; a swap takes two
@@ -27,9 +27,15 @@ Obstacle = tuple[str, str]
 """What it is, and what mends it."""
 
 
-def require(asked: Session, live: str, facts: Facts) -> None:
-    """``asked``: in another database than ``live``. RefusedError names all that is in the way."""
-    found = [*_server(asked, facts), *_role(asked, live), *_others(asked, live), *_connections(asked)]
+def require(asked: Session, live: str, facts: Facts | None) -> None:
+    """``asked``: in another database than ``live``. ``facts``: as in ``Restorer.require_swap``. RefusedError names all that is in the way."""
+    found = [
+        *_server(asked),
+        *(_restore(asked, facts) if facts else ()),
+        *_role(asked, live),
+        *_others(asked, live),
+        *_connections(asked),
+    ]
     if found:
         raise RefusedError(
             f"database {live} cannot be swapped: {'; '.join(reason for reason, _ in found)}",
@@ -37,9 +43,12 @@ def require(asked: Session, live: str, facts: Facts) -> None:
         )
 
 
-def _server(asked: Session, facts: Facts) -> Iterator[Obstacle]:
+def _server(asked: Session) -> Iterator[Obstacle]:
     if asked.ask("SELECT pg_is_in_recovery()")[0][0]:
         yield "the server is a standby, where nothing can be changed", "name the primary as `connection`"
+
+
+def _restore(asked: Session, facts: Facts) -> Iterator[Obstacle]:
     if asked.server_major < (wanted := major_of(facts)):
         yield (
             f"the server is PostgreSQL {asked.server_version}, older than the snapshot's {wanted}",

@@ -15,7 +15,7 @@ from psycopg import sql
 from amanat.domain.errors import BusyError, SourceError, YieldedError
 from amanat.domain.model import Facts
 from amanat.engines.postgresql.connection import Session, session
-from amanat.engines.postgresql.rehearsing.rehearsal import Server
+from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.swapping import elsewhere, others, properties, requirements, staying
 from amanat.engines.postgresql.swapping.naming import names
 from amanat.engines.postgresql.swapping.properties import Properties
@@ -65,7 +65,7 @@ class _Script:
         self.statements.append(statement if isinstance(statement, str) else statement.as_string())
 
 
-def require(server: Server, facts: Facts, place: Place, control: Control) -> None:
+def require(server: Server, facts: Facts | None, place: Place, control: Control) -> None:
     """As ``ports.Restorer.require_swap``."""
     live = elsewhere.live_name(server, place, control)
     with session(elsewhere.found(server, [live], place, control), control) as asked:

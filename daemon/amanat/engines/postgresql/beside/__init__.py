@@ -1,0 +1,1 @@
+"""Databases that are restored beside the live one, on its own server, and stay."""

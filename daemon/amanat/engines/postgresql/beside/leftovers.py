@@ -1,0 +1,28 @@
+"""What restores of dead runs left on the server."""
+
+import re
+
+from amanat.engines.postgresql.connection import Session
+from amanat.engines.postgresql.rehearsing import database
+from amanat.ports.engine import Place
+
+_BESIDE = re.compile(r"(?P<live>.+)_amanat_(?P<run>[0-9a-f]{12})", re.DOTALL)
+_UNFINISHED = re.compile(rf"{database.PREFIX}(?P<run>[0-9a-f]{{12}})")
+_NAMES = "SELECT datname::text FROM pg_database ORDER BY 1"
+
+
+def sweep(asked: Session, live: str, place: Place) -> list[str]:
+    """What was dropped, by name: what ``place.is_dead`` says may go, and no other."""
+    names = [name for (name,) in asked.ask(_NAMES)]
+    dropped = [name for name in names if (run := run_of(name, live)) and place.is_dead(run)]
+    for name in dropped:
+        database.drop(asked, name)
+    return dropped
+
+
+def run_of(name: str, live: str) -> str | None:
+    """The run that restored it beside ``live``, whose name may be cut there; None: it is none such."""
+    if unfinished := _UNFINISHED.fullmatch(name):
+        return unfinished["run"]
+    beside = _BESIDE.fullmatch(name)
+    return beside["run"] if beside and live.startswith(beside["live"]) else None
