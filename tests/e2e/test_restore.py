@@ -111,7 +111,7 @@ def test_a_damaged_snapshot_makes_nothing(subject):
 def test_a_sqlite_snapshot_needs_no_configured_database(tmp_path):
     application = SqliteApplication(tmp_path)
     application.snapshot()
-    application.amanat.policies("version: 1\n")
+    application.amanat.file.unlink()
     application.amanat.ok("restore", "latest:app", "--to", str(tmp_path / "new.sqlite"))
     with contextlib.closing(sqlite3.connect(tmp_path / "new.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (500,)

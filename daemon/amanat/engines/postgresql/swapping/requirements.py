@@ -28,7 +28,9 @@ Obstacle = tuple[str, str]
 
 
 def require(asked: Session, live: str, facts: Facts | None) -> None:
-    """``asked``: in another database than ``live``. ``facts``: as in ``Restorer.require_swap``. RefusedError names all that is in the way."""
+    """RefusedError names all that is in the way. ``asked``: in another database than ``live``. ``facts``: as in
+    ``Restorer.require_swap``.
+    """
     found = [
         *_server(asked),
         *(_restore(asked, facts) if facts else ()),
