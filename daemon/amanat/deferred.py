@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from amanat.ports.engine import Engine, Prover, Rehearser
     from amanat.ports.host import Host
     from amanat.ports.restoring import Restorer
-    from amanat.ports.run import Control, Ran
+    from amanat.ports.run import Attached, Control, Ran
 
 _OUTPUT_LINES = 20
 _OUTPUT_WIDTH = 1000
@@ -80,7 +80,7 @@ def write_document(path: Path, text: str) -> None:
         files.replace_text(path, text, mode=0o644)
 
 
-def run_attached(argv: Sequence[str], env: Mapping[str, str], umask: int) -> int:
+def run_attached(argv: Sequence[str], env: Mapping[str, str], umask: int) -> "Attached":
     from amanat.host import process
 
     return process.attached(argv, env=env, umask=umask)

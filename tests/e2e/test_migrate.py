@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -31,7 +32,7 @@ databases:
 policies:
   nightly:
     databases: [bank]
-    on_demand: true
+    {when}
     keep: {{last: 3}}
     yield_after: {yield_after}
     retry: {{backoff: 1s}}
@@ -128,7 +129,6 @@ def test_nothing_is_run_where_the_gate_is_closed(amanat):
         (2, migrate("true", purpose=" "), "a migration needs a purpose"),
         (2, migrate("true", lock_timeout="soon"), "--lock-timeout"),
         (2, migrate("true", lock_timeout="5s"), "no PostgreSQL database"),
-        (2, [*migrate("true")[:3], "--rollback-on-failure", "--", "true"], "--rollback-on-failure"),
         (2, migrate("true", level="none"), "level none"),
         (5, ["migrate", "nope", "--purpose=x", "--", "true"], "no database 'nope'"),
         (3, migrate("/nowhere/artisan"), "/nowhere/artisan cannot be started"),
@@ -162,6 +162,12 @@ def test_one_that_was_killed_is_set_right_and_nobody_waits_for_it(amanat):
     (run,) = runs(amanat, "migration")
     assert (run["outcome"], run["code"]) == ("interrupted", "died")
     assert "what its command did stays" in run["hint"]
+    (entry,) = amanat.query("SELECT * FROM entries WHERE kind = 'migration'")
+    assert (entry["outcome"], entry["run"], entry["purpose"]) == ("interrupted", run["id"], "release 2.1.0")
+    (account,) = accounts(amanat)
+    assert "its process died" in account["failure"]
+    assert account["undo"].startswith(f"amanat rollback app --to {run['snapshot']} ")
+    assert entry["environment"] == "staging"
 
 
 @pytest.fixture
@@ -175,8 +181,27 @@ def bank(postgres, conninfo, tmp_path):
     script = ONCE_STUCK.format(mark=tmp_path / "mark")
     made = Amanat(tmp_path)
     made.clients = clients_with(tmp_path / "bin", postgres.bin, pg_dump=script)
-    made.policies(BANK.format(**conninfo, clients=made.clients, yield_after=f"{YIELD_AFTER:.0f}s"))
+
+    def configure(when):
+        made.policies(BANK.format(**conninfo, clients=made.clients, yield_after=f"{YIELD_AFTER:.0f}s", when=when))
+
+    made.configure = configure
     return made
+
+
+@pytest.fixture
+def altering(postgres, conninfo):
+    """``amanat migrate`` with what alters the table that is being dumped."""
+    command = [postgres.bin / "psql", "-X", "-v", "ON_ERROR_STOP=1", *postgres.server.where, conninfo["dbname"]]
+    command += ["-c", "SHOW lock_timeout", "-Atc", "ALTER TABLE notes ADD seen boolean"]
+    options = ["--purpose=release 2.1.0", "--policy=manual", "--lock-timeout=3s", "--wait=30s"]
+    return ["migrate", "bank", *options, "--", *map(str, command)]
+
+
+@pytest.fixture
+def wait_until_it_reads(postgres, conninfo):
+    reads = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{conninfo['dbname']}' AND query LIKE 'COPY%'"
+    return lambda: wait_for("pg_dump reads", lambda: postgres.psql(reads))
 
 
 class Waits:
@@ -207,22 +232,52 @@ class Waits:
 
 @pytest.mark.pg
 @pytest.mark.slow
-def test_a_dump_under_way_gives_way_and_is_taken_again(bank, postgres, conninfo):
-    reads = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{conninfo['dbname']}' AND query LIKE 'COPY%'"
-    alter = [postgres.bin / "psql", "-X", "-v", "ON_ERROR_STOP=1", *postgres.server.where, conninfo["dbname"]]
-    alter += ["-c", "SHOW lock_timeout", "-Atc", "ALTER TABLE notes ADD seen boolean"]
-    options = ["--purpose=release 2.1.0", "--policy=manual", "--lock-timeout=3s", "--wait=30s"]
+def test_a_dump_under_way_gives_way_and_is_taken_again(bank, conninfo, altering, wait_until_it_reads):
+    bank.configure("on_demand: true")
     with bank.started("snapshot", "bank", "--policy=nightly") as taking, Waits(conninfo) as waits:
-        wait_for("pg_dump reads", lambda: postgres.psql(reads))
+        wait_until_it_reads()
         began = time.monotonic()
-        done = bank.run("migrate", "bank", *options, "--", *map(str, alter), env={"PGOPTIONS": "-c work_mem=8MB"})
+        done = bank.run(*altering, env={"PGOPTIONS": "-c work_mem=8MB"})
         assert done.returncode == 0, done.stderr
         assert "3s" in done.stdout
         assert time.monotonic() - began < 25
         assert waits.longest < YIELD_AFTER + 1
         assert taking.wait(30) == 0
+    assert_given_way(bank)
+
+
+@pytest.mark.pg
+@pytest.mark.slow
+def test_a_dump_of_the_daemons_schedule_gives_way_and_is_taken_again(
+    bank, conninfo, altering, wait_until_it_reads
+):
+    bank.configure('schedule: {cron: "15 2 * * *", timezone: UTC}')
+    with bank.daemon() as daemon, Waits(conninfo) as waits:
+        wait_until_it_reads()
+        with bank.started(*altering) as migrating:
+            wait_for("the mark", (bank.state / "locks" / "migration-bank.lock").exists)
+            marked = datetime.now(UTC)
+            assert migrating.wait(40) == 0
+        assert waits.longest < YIELD_AFTER + 1
+        after = "SELECT 1 FROM snapshots WHERE policy = 'nightly'"
+        daemon.wait_for("the snapshot after it", lambda: bank.query(after))
+        assert (
+            daemon.metric("runs_total", stage="snapshot", database="bank", policy="nightly", outcome="yielded")
+            == 1
+        )
+        assert daemon.stop() == 0
+    first, second = assert_given_way(bank)
+    assert datetime.fromisoformat(first["finished_at"]) - marked < timedelta(seconds=YIELD_AFTER + 1)
+    assert first["scheduled_at"] == second["scheduled_at"]
+
+
+def assert_given_way(bank):
+    """The two runs of the policy."""
     first, second = (run for run in runs(bank) if run["policy"] == "nightly")
     assert (first["outcome"], second["outcome"]) == ("yielded", "succeeded")
     assert "gave way to a migration of bank" in first["reason"]
+    (migration,) = runs(bank, "migration")
+    assert first["finished_at"] <= migration["started_at"] < migration["finished_at"] <= second["started_at"]
     (account,) = accounts(bank)
     assert account["changes"] == ["column public.notes.seen: added"]
+    return first, second

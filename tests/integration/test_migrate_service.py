@@ -57,7 +57,7 @@ def test_what_it_did_is_in_the_register(workshop):
     taken = workshop.take()
     done = migrate(workshop, f"{ADD}; {LARAVEL}")
     entry, account = told(workshop)
-    assert (done.returncode, done.account) == (0, account)
+    assert (done.ended.returncode, done.account) == (0, account)
     assert (entry.by, entry.purpose, entry.outcome) == ("ci", "release 2.1.0", Outcome.SUCCEEDED)
     assert (entry.snapshot, entry.database, entry.environment) == (taken.id, "app", "local")
     assert taken.id in account.origin
@@ -75,14 +75,14 @@ def test_what_it_did_is_in_the_register(workshop):
 
 def test_a_snapshot_is_taken_where_none_serves(workshop):
     done = migrate(workshop, "true")
-    assert done.returncode == 0
+    assert done.ended.returncode == 0
     assert told(workshop)[0].snapshot == workshop.app.ports.register.newest_snapshot(database="app").id
 
 
 def test_behind_a_closed_gate_nothing_is_run_and_nothing_recorded(workshop):
     workshop.take()
     done = migrate(workshop, "touch ran", max_age=timedelta(seconds=-1))
-    assert done.returncode is None
+    assert done.ended is None
     assert not done.verdict.is_open
     assert not workshop.source.with_name("ran").exists()
     assert runs(workshop) == []
@@ -90,14 +90,15 @@ def test_behind_a_closed_gate_nothing_is_run_and_nothing_recorded(workshop):
 
 @pytest.mark.parametrize(("script", "code", "how"), [("exit 7", 7, "exited with 7"), ("kill $$", -15, "SIGTERM")])
 def test_a_command_that_fails_is_told_with_what_it_did_and_how_to_go_back(workshop, script, code, how):
-    failed = []
-    done = migrate(workshop, f"{ADD}; {script}", moments=Moments(failed=failed.append))
+    told_of = []
+    done = migrate(workshop, f"{ADD}; {script}", moments=Moments(ended=told_of.append))
     entry, account = told(workshop)
-    assert done.returncode == code
+    assert (done.ended.returncode, done.failed_by_itself) == (code, True)
     assert entry.outcome == Outcome.FAILED
     assert how in account.failure
     assert account.changes == ("table users: changed",)
-    assert [snapshot.id for snapshot in failed] == [entry.snapshot]
+    assert told_of == [done]
+    assert done.verdict.snapshot.id == entry.snapshot
     (run,) = runs(workshop)
     assert (run.outcome, run.reason) == (Outcome.FAILED, account.failure)
     assert entry.snapshot in run.hint
@@ -124,7 +125,7 @@ def test_a_database_that_cannot_be_asked_before_is_left_alone(workshop):
 
 
 def test_a_database_that_is_down_afterwards_changes_no_exit_code(workshop):
-    assert migrate(workshop, "rm app.sqlite; exit 3").returncode == 3
+    assert migrate(workshop, "rm app.sqlite; exit 3").ended.returncode == 3
     _, account = told(workshop)
     assert "what it changed is not known" in account.warnings[0]
     assert "what it changed is not known" in runs(workshop)[0].note
@@ -162,5 +163,5 @@ def test_one_migration_of_a_database_at_a_time(workshop):
 def test_a_failed_one_stays_marked_while_it_is_rolled_back(workshop):
     others = Locks(workshop.app.settings.state / "locks")
     seen = []
-    migrate(workshop, "false", moments=Moments(failed=lambda _: seen.append(others.is_migrating("app"))))
+    migrate(workshop, "false", moments=Moments(ended=lambda _: seen.append(others.is_migrating("app"))))
     assert seen == [True]

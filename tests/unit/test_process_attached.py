@@ -11,13 +11,14 @@ import pytest
 
 from amanat.domain.errors import ToolError
 from amanat.host import process
+from amanat.ports.run import Attached
 from tests.support.cli import wait_for
 
 HOST = """
 import os, sys
 from amanat.host import process
-code = process.attached(sys.argv[1:], env=dict(os.environ), umask=0o027)
-print("ended with", code, flush=True)
+ended = process.attached(sys.argv[1:], env=dict(os.environ), umask=0o027)
+print("ended with", ended.returncode, "interrupted" if ended.interrupted else "by itself", flush=True)
 """
 COUNTS = """
 import signal, sys, time
@@ -39,11 +40,11 @@ def attached(*argv, **env):
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -signal.SIGKILL)])
 def test_it_is_told_what_it_ends_with(script, code):
-    assert attached("sh", "-c", script) == code
+    assert attached("sh", "-c", script) == Attached(returncode=code, interrupted=False)
 
 
 def test_it_has_the_environment_and_the_umask_that_were_given(tmp_path):
-    assert attached("sh", "-c", f"umask > {tmp_path}/umask; env > {tmp_path}/env", GIVEN="yes") == 0
+    assert attached("sh", "-c", f"umask > {tmp_path}/umask; env > {tmp_path}/env", GIVEN="yes").returncode == 0
     assert (tmp_path / "umask").read_text() == "0022\n"
     told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
     assert told["GIVEN"] == "yes"
@@ -62,7 +63,7 @@ def test_what_cannot_be_started_is_named(program, reason):
 
 
 def test_it_blocks_no_signal(tmp_path):
-    assert attached("sh", "-c", f"grep SigBlk /proc/self/status > {tmp_path}/mask") == 0
+    assert attached("sh", "-c", f"grep SigBlk /proc/self/status > {tmp_path}/mask").returncode == 0
     assert int((tmp_path / "mask").read_text().split()[1], 16) == 0
 
 
@@ -80,7 +81,7 @@ def test_a_signal_to_us_alone_goes_on_to_it_once(number):
         assert host.stdout.readline() == b"ready\n"
         time.sleep(0.2)
         host.send_signal(number)
-        assert host.stdout.read() == f"seen {number.name}\nended with 0\n".encode()
+        assert host.stdout.read() == f"seen {number.name}\nended with 0 interrupted\n".encode()
 
 
 def test_the_keys_of_a_terminal_reach_it_once():
@@ -97,7 +98,7 @@ def test_the_keys_of_a_terminal_reach_it_once():
     wait_for("its start", lambda: has_said(b"ready"))
     time.sleep(0.2)
     os.write(terminal, b"\x03")
-    wait_for("its end", lambda: has_said(b"ended with 0"))
+    wait_for("its end", lambda: has_said(b"ended with 0 interrupted"))
     assert b"seen SIGINT\r\n" in said
+    assert os.waitpid(pid, 0)[1] == 0  # before the terminal goes, which would be a SIGHUP
     os.close(terminal)
-    assert os.waitpid(pid, 0)[1] == 0

@@ -26,6 +26,7 @@ ACCOUNT = Account(
     origin="atis as it was at 2026-11-23 02:14:00 UTC",
     result="snapshot 1f2e of 2026-11-22 (restored)",
     steps=("php artisan down: exited with 0 in 1.2s", "ALTER DATABASE atis RENAME TO atis_before_1f2e"),
+    changes=("column public.users.phone: removed",),
     checks=("equal to the facts of the snapshot", "select count(*) from users: 3, as expected"),
     lost=("table users: 3 rows then, 5 now",),
     warnings=("snapshot is 3h old",),
@@ -73,6 +74,10 @@ Commands and SQL that were executed:
 php artisan down: exited with 0 in 1.2s
 ALTER DATABASE atis RENAME TO atis_before_1f2e
 ```
+
+Changed by it:
+
+- column public.users.phone: removed
 
 Checks:
 
@@ -142,10 +147,10 @@ def assert_intact(text, hostile):
     found = read_blocks(text)
     assert [line.split(":")[0] for line in found["heading"]] == ["# Rollback log", "## 2026-11-23 02"]
     assert len(found["row"]) == 2 + 11 and all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in found["row"])
-    assert len(found["item"]) == 4
+    assert len(found["item"]) == 5
     assert found["other"] == [
         "Written by Amanat after each change; edits are overwritten. Newest first; times are UTC.",
-        "Commands and SQL that were executed:", "Checks:", "Lost by it:", "Warnings:",
+        "Commands and SQL that were executed:", "Changed by it:", "Checks:", "Lost by it:", "Warnings:",
     ]  # fmt: skip
     for item in found["item"]:
         assert not re.match(r"- ([#>+=~`<|:*-]|\d+[.)]|    )", item), hostile
@@ -156,7 +161,7 @@ def assert_intact(text, hostile):
 def of_hostile(text):
     account = replace(
         ACCOUNT, origin=f"x{text}", result=f"x{text}", undo=f"x{text}",
-        steps=(text, "SELECT 1"), checks=(text, "x"), lost=(text,), warnings=(text,),
+        steps=(text, "SELECT 1"), changes=(text,), checks=(text, "x"), lost=(text,), warnings=(text,),
     )  # fmt: skip
     return rollback_log.render([entry(account, by=f"x{text}", purpose=f"x{text}", environment="production")])
 

@@ -45,6 +45,11 @@ def _told(difference: Difference) -> str:
     return f"{difference.kind} {difference.name}: {_WORDS[difference.finding]}"
 
 
+def way_back(database: str, snapshot: str) -> str:
+    """What to type."""
+    return f"amanat rollback {database} --to {snapshot} --purpose …"
+
+
 def session_options(
     known: str, *, lock_timeout: timedelta | None = None, statement_timeout: timedelta | None = None
 ) -> str:

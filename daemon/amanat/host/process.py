@@ -14,7 +14,7 @@ from pathlib import Path
 from amanat.domain.errors import ToolError
 from amanat.host.drains import Drains
 from amanat.host.forwarding import Forwarding
-from amanat.ports.run import Control
+from amanat.ports.run import Attached, Control
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
@@ -75,8 +75,8 @@ def run(
     return _finished(command, process, drains)
 
 
-def attached(argv: Sequence[str], *, env: Mapping[str, str], umask: int) -> int:
-    """Run ``argv`` on our terminal, with our input and output, to its end; its exit code, as in ``Finished``.
+def attached(argv: Sequence[str], *, env: Mapping[str, str], umask: int) -> Attached:
+    """Run ``argv`` on our terminal, with our input and output, to its end.
 
     ``env``: all of it. It stays in our process group: in one of its own it could not read from the terminal.
     Signals to us go on to it. ToolError when it cannot be started. Only from the main thread.
@@ -90,7 +90,7 @@ def attached(argv: Sequence[str], *, env: Mapping[str, str], umask: int) -> int:
         while process.poll() is None:
             for number in signals.wait(_POLL_SECONDS):
                 process.send_signal(number)
-    return process.returncode
+    return Attached(returncode=process.returncode, interrupted=signals.came)
 
 
 @contextlib.contextmanager

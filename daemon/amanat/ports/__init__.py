@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amanat.ports.host import Host
     from amanat.ports.register import Register
     from amanat.ports.restoring import Restorer
-    from amanat.ports.run import Controls, Emit, Locks, RunCommand, Scratch
+    from amanat.ports.run import Attached, Controls, Emit, Locks, RunCommand, Scratch
     from amanat.ports.store import Store
 
 
@@ -30,8 +30,8 @@ class Ports:
     ``limit``: runs at once on this host. ``policy_now``, ``database_now``: what the configuration
     that is in force now has under that name; ``policies_now``: the policies of the database of that name.
     ``write_document``: replace a text file atomically; StoreError for one that Amanat did not write.
-    ``run_attached``: argv, its whole environment and its umask; it has our terminal, and what it ends with is
-    handed back, a signal as a negative number. ToolError where it cannot be started.
+    ``run_attached``: argv, its whole environment and its umask; it has our terminal. ToolError where it cannot be
+    started.
     ``commit_of``: the git commit that a folder is at, if any.
     """
 
@@ -50,7 +50,7 @@ class Ports:
     host: "Callable[[], Host]"
     write_document: Callable[[Path, str], None]
     run_command: "RunCommand"
-    run_attached: Callable[[Sequence[str], Mapping[str, str], int], int]
+    run_attached: "Callable[[Sequence[str], Mapping[str, str], int], Attached]"
     commit_of: Callable[[Path], str | None]
     limit: int
     policy_now: "Callable[[str], Policy | None]"

@@ -127,6 +127,16 @@ class Ran:
             raise ToolError(f"{self.command} {self.how}{said}", hint="run it by hand with the same environment")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """How a command that had our terminal ended. ``returncode``: negative for a signal. ``interrupted``: meanwhile
+    somebody wanted an end, by a key of the terminal or by a signal to us; what it made of that is its own affair.
+    """
+
+    returncode: int
+    interrupted: bool
+
+
 class RunCommand(Protocol):
     def __call__(
         self,

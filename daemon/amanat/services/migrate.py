@@ -11,10 +11,12 @@ from amanat.domain.account import Account
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, ToolError
 from amanat.domain.gate import Verdict, Wanted
-from amanat.domain.migrating import State, changes
+from amanat.domain.migrating import State, changes, way_back
 from amanat.domain.model import Outcome, Run, Snapshot, Stage, utc_text
 from amanat.ports import Ports
-from amanat.services import find, gate
+from amanat.ports.enforcing import Asked
+from amanat.ports.run import Attached
+from amanat.services import enforce, find, gate
 from amanat.services.request import Request
 from amanat.services.runs import ActiveRun, holder_of, new_id, outcome_of, record_skip, recorded, warn
 
@@ -25,6 +27,7 @@ _LOOKING = timedelta(minutes=2)
 class Order:
     """``request``: what is taken where no snapshot serves; purpose, by whom, and how long to wait are the
     migration's too. ``environment`` and ``umask``: the command's, but for what it is told of the migration.
+    ``pass_role``: where changes of the schema are refused, who may make them meanwhile; as in ``Asked``.
     """
 
     wanted: Wanted
@@ -32,25 +35,31 @@ class Order:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     umask: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moments:
-    """Who is told, with the snapshot to go back to: before the command has the terminal; and when it failed, as
-    long as the mark stands.
-    """
-
-    opened: Callable[[Snapshot], None] = lambda _: None
-    failed: Callable[[Snapshot], None] = lambda _: None
+    pass_role: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Migrated:
-    """``returncode`` None: the gate is closed, and nothing was run. Negative: a signal."""
+    """``ended`` None: the gate is closed, and nothing was run."""
 
     verdict: Verdict
-    returncode: int | None = None
+    ended: Attached | None = None
     account: Account = field(default_factory=Account)
+
+    @property
+    def failed_by_itself(self) -> bool:
+        """Nobody wanted it to end."""
+        return self.ended is not None and self.ended.returncode != 0 and not self.ended.interrupted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Who is told: of the snapshot to go back to, before the command has the terminal; and how that ended, while
+    the mark is still there.
+    """
+
+    opened: Callable[[Snapshot], None] = lambda _: None
+    ended: Callable[[Migrated], None] = lambda _: None
 
 
 def migrate(ports: Ports, order: Order, moments: Moments) -> Migrated:
@@ -65,11 +74,11 @@ def migrate(ports: Ports, order: Order, moments: Moments) -> Migrated:
         with ports.locks.reading(verdict.snapshot.id, ports.controls(timeout=None, label=order.request.label)):
             snapshot = find.require_here(ports, find.snapshot(ports, verdict.snapshot.id))
             moments.opened(snapshot)
-            run = replace(run, started_at=ports.now())
-            returncode, account = _Guarded(ports, order, snapshot).carried_out(run)
-            if returncode:
-                moments.failed(snapshot)
-    return Migrated(verdict=verdict, returncode=returncode, account=account)
+            run = replace(run, started_at=ports.now(), snapshot=snapshot.id)
+            ended, account = _Guarded(ports, order, snapshot).carried_out(run)
+            migrated = Migrated(verdict=verdict, ended=ended, account=account)
+            moments.ended(migrated)
+    return migrated
 
 
 def _run(ports: Ports, order: Order) -> Run:
@@ -107,33 +116,37 @@ class _Guarded:
         self._account = Account(
             origin=f"snapshot {snapshot.id} of {utc_text(snapshot.taken_at)}",
             steps=(shlex.join(order.command),),
-            undo=way_back(snapshot),
+            undo=way_back(snapshot.database, snapshot.id),
         )
 
-    def carried_out(self, run: Run) -> tuple[int, Account]:
-        """Its exit code; the account is in the register."""
-        returncode, failure = None, None
+    def carried_out(self, run: Run) -> tuple[Attached, Account]:
+        """The account is in the register."""
+        ended, failure = None, None
         try:
             with recorded(self._ports, run) as active:
                 active.snapshot = self._snapshot.id
-                returncode = self._commanded(active)
-                if returncode:
-                    raise ToolError(f"{self._order.command[0]} {_how(returncode)}", hint=way_back(self._snapshot))
+                ended = self._commanded(active)
+                if ended.returncode:
+                    how = f"{self._order.command[0]} {_how(ended.returncode)}"
+                    raise ToolError(how, hint=self._account.undo)
         except AmanatError as exc:
             failure = exc
         self._append(run, failure)
-        if returncode is None:
+        if ended is None:
             assert failure  # noqa: S101 - only that keeps it from an exit code
             raise failure
-        return returncode, self._account
+        return ended, self._account
 
-    def _commanded(self, active: ActiveRun) -> int:
-        before, began = self._state(), self._ports.now()
-        returncode = self._ports.run_attached(self._order.command, self._environment(), self._order.umask)
-        self._settle(returncode, began, before)
+    def _commanded(self, active: ActiveRun) -> Attached:
+        asked = Asked(role=self._order.pass_role, by=active.run.by, purpose=active.run.purpose)
+        before = self._state()
+        with enforce.passing(self._ports, self._order.request.database, asked):
+            began = self._ports.now()
+            ended = self._ports.run_attached(self._order.command, self._environment(), self._order.umask)
+        self._settle(ended.returncode, began, before)
         for warning in self._account.warnings:
             warn(self._ports, active, warning)
-        return returncode
+        return ended
 
     def _environment(self) -> Mapping[str, str]:
         told = {"AMANAT_DATABASE": self._snapshot.database, "AMANAT_SNAPSHOT": self._snapshot.id}
@@ -173,11 +186,6 @@ class _Guarded:
                 detail=self._account.as_text(),
             )
         )
-
-
-def way_back(snapshot: Snapshot) -> str:
-    """What to type."""
-    return f"amanat rollback {snapshot.database} --to {snapshot.id} --purpose …"
 
 
 def _how(returncode: int) -> str:

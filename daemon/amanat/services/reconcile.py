@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from amanat.domain.account import Account
 from amanat.domain.chain import Head
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, IntegrityError, RegisterError
 from amanat.domain.events import Event
 from amanat.domain.manifest import Manifest
+from amanat.domain.migrating import way_back
 from amanat.domain.model import MANIFEST_SUFFIX, Outcome, Run, Snapshot, Stage
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
@@ -19,6 +21,7 @@ from amanat.services import losses, prune, swaps, sweeping
 
 UNFOUNDED = "is left: its row says that its deletion began, and no entry does"
 
+_DIED = "its process died before it ended"
 _SETTLING = timedelta(seconds=5)  # a run, or the daemon's start, waits for it
 
 
@@ -171,13 +174,15 @@ def _sweep(ports: Ports, run_id: str) -> None:
 
 
 def _close(ports: Ports, run: Run) -> None:
+    if run.stage is Stage.MIGRATION:
+        _tell_of_migration(ports, run)
     ports.register.finish_run(
         replace(
             run,
             finished_at=ports.now(),
             outcome=Outcome.INTERRUPTED,
             code="died",
-            reason="its process died before it ended",
+            reason=_DIED,
             hint=f"see the system log for why; {_left(run)}",
         )
     )
@@ -186,9 +191,34 @@ def _close(ports: Ports, run: Run) -> None:
 
 
 def _left(run: Run) -> str:
-    if run.stage is Stage.MIGRATION:
-        return f"what its command did stays: see what stands in {run.database}"
-    return "nothing of it is left"
+    if run.stage is not Stage.MIGRATION:
+        return "nothing of it is left"
+    return f"what its command did stays: see what stands in {run.database}; to go back: {_way_back(run)}"
+
+
+def _way_back(run: Run) -> str:
+    return way_back(run.database, run.snapshot or "…")
+
+
+def _tell_of_migration(ports: Ports, run: Run) -> None:
+    """Nobody else does, and what its command did may be half of it."""
+    database = ports.database_now(run.database)
+    account = Account(failure=f"{_DIED}; what its command did is not known", undo=_way_back(run))
+    ports.register.append(
+        Entry(
+            at=ports.now(),
+            by=run.by,
+            kind=EntryKind.MIGRATION,
+            database=run.database,
+            environment=database.environment if database else "",
+            policy=run.policy,
+            purpose=run.purpose,
+            outcome=Outcome.INTERRUPTED,
+            snapshot=run.snapshot,
+            run=run.id,
+            detail=account.as_text(),
+        )
+    )
 
 
 def _adopt_all(ports: Ports, manifests: Sequence[Manifest], by: str) -> None:

@@ -33,6 +33,7 @@ def _section(entry: Entry) -> str:
     told = _account(entry.detail)
     heading = f"\n## {entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}: {entry.kind} of {cell(entry.database)}\n"
     lists = (
+        _list("Changed by it", told.changes),
         _list("Checks", told.checks),
         _list("Lost by it", told.lost),
         _list("Warnings", told.warnings),
