@@ -41,4 +41,6 @@ def _rows(changed: Changed) -> str:
         return f"made since, {changed.now} rows"
     if changed.now is None:
         return f"dropped since, had {changed.then} rows"
-    return f"{changed.then} rows then, {changed.now} now"
+    more = changed.now - changed.then
+    kept = f"; {more} or more are only in what is kept" if more > 0 else ""
+    return f"{changed.then} rows then, {changed.now} now{kept}"

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from amanat.domain.aside import Aside, AsideKind, expired
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, ConfigurationError, NotFoundError, RefusedError
 from amanat.domain.events import Event
-from amanat.domain.model import Outcome, utc_text
+from amanat.domain.model import Outcome
 from amanat.domain.policy import Database
 from amanat.domain.units import format_size
 from amanat.ports import Ports
@@ -109,11 +108,6 @@ def drop(ports: Ports, site: Site, aside: Aside, *, by: str, reason: str) -> Non
         return  # somebody is about to swap it in
     site.drop(aside.name)
     ports.register.asides.remove(aside, _entry(ports, aside, EntryKind.DROP, by=by, reason=reason))
-
-
-def row(aside: Aside) -> dict[str, Any]:
-    """JSON-ready."""
-    return {**asdict(aside), "since": utc_text(aside.since), "until": utc_text(aside.until)}
 
 
 def before(ports: Ports, database: str) -> Aside:

@@ -1,9 +1,11 @@
 """What people and machines are told of a snapshot or a run, and the list of snapshots."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from amanat.domain.aside import Aside
 from amanat.domain.model import Run, Snapshot, SnapshotState, utc_text
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ def run_row(run: Run) -> dict[str, Any]:
         "snapshot": run.snapshot,
         "restore_seconds": run.restore_seconds,
     }
+
+
+def aside_row(aside: Aside) -> dict[str, Any]:
+    return {**asdict(aside), "since": utc_text(aside.since), "until": utc_text(aside.until)}
 
 
 def listed(ports: "Ports", database: str | None, *, everything: bool) -> Iterator[Snapshot]:

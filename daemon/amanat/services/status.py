@@ -12,8 +12,7 @@ from amanat.domain.recovery import UNKNOWN, recoveries
 from amanat.domain.schedule import jittered, next_instants
 from amanat.ports import Ports
 from amanat.ports.register import SnapshotTotals
-from amanat.services import asides
-from amanat.services.report import optional_text, run_row, snapshot_row
+from amanat.services.report import aside_row, optional_text, run_row, snapshot_row
 
 _ENDED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.YIELDED)
 
@@ -37,7 +36,7 @@ def status(ports: Ports, configuration: Configuration) -> dict[str, Any]:
             for policy, database in configuration.pairs()
         ],
         "recovery": recovery(ports, configuration),
-        "asides": [asides.row(aside) for aside in ports.register.asides.all()],
+        "asides": [aside_row(aside) for aside in ports.register.asides.all()],
         "uncovered": configuration.uncovered(),
         "recent_runs": [run_row(run) for run in ports.register.recent_runs(10)],
     }

@@ -119,13 +119,13 @@ def _change(reference: str, reason: str, by: str, *, held: bool, as_json: bool) 
 
 
 def _change_kept(app: "App", database: str, reason: str, by: str, *, held: bool, as_json: bool) -> None:
-    from amanat.services import asides
+    from amanat.services import asides, report
 
     change = asides.hold if held else asides.release
     with app.documented():
         aside = change(app.ports, app.database(database).name, reason=reason, by=output.who(by))
     if as_json:
-        output.print_json(asides.row(aside))
+        output.print_json(report.aside_row(aside))
         return
     typer.echo(f"{aside.name} is {'held' if held else 'released'}: {output.one_line(reason)}")
 

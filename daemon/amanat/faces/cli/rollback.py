@@ -151,7 +151,7 @@ def accept(
 
     Exit status: 0; 4 it is held; 5 nothing is kept; 6 busy.
     """
-    from amanat.services import asides
+    from amanat.services import asides, report
 
     waiting = output.seconds(wait)
     app = session.open_app()
@@ -160,7 +160,7 @@ def accept(
     with app.documented():
         dropped = asides.accept(app.ports, found, by=output.who(by), reason=purpose.strip(), wait=waiting)
     if as_json:
-        output.print_json([asides.row(aside) for aside in dropped])
+        output.print_json([report.aside_row(aside) for aside in dropped])
         return
     for aside in dropped:
         typer.echo(f"dropped {aside.name} ({aside.kind}, {format_size(aside.size_bytes)})")
