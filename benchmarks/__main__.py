@@ -1,4 +1,4 @@
-"""``python -m benchmarks run | register | peers | document``; see documentation/performance.md.
+"""``python -m benchmarks run | register | rollback | peers | document``; see documentation/performance.md.
 
 Exit status: 0; 1 a budget is over; 2 something that is compared did not work.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import document, keeping, peers, report
 from benchmarks.figures import Findings
 from benchmarks.processes import BenchmarkError
-from benchmarks.run import Plan, register, run
+from benchmarks.run import Plan, register, rollback, run
 
 _FOLDER = Path(__file__).parents[1] / ".cache" / "bench"
 _TOOLS = _FOLDER / "peers" / "bin"  # where `make bench-peers` puts borgmatic
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, kept, text in (
         ("run", _RUN, "every budget, and what grows"),
         ("register", _RUN, "only what the register's size costs, once more, in the findings of a run"),
+        ("rollback", _RUN, "only going back, once more, in the findings of a run"),
         ("peers", _PEERS, "other tools on the same data"),
     ):
         work = works.add_parser(name, help=text)
@@ -76,9 +77,20 @@ def _run(given: argparse.Namespace) -> bool:
 def _register(given: argparse.Namespace) -> bool:
     known = keeping.load(given.json)
     with _working(given.folder) as folder:
-        findings = known.with_again(*register(_plan(given, folder)))
-    again = {"the register": f"measured once more by itself, {time.strftime('%Y-%m-%d')}"}
-    _keep(findings := replace(findings, conditions={**findings.conditions, **again}), given.json)
+        section, curves = register(_plan(given, folder))
+    return _keep_again(known.with_again([section], curves), "the register", given.json)
+
+
+def _rollback(given: argparse.Namespace) -> bool:
+    known = keeping.load(given.json)
+    with _working(given.folder) as folder:
+        sections = rollback(_plan(given, folder))
+    return _keep_again(known.with_again(sections), "rollbacks", given.json)
+
+
+def _keep_again(findings: Findings, what: str, path: Path) -> bool:
+    again = {what: f"measured once more by itself, {time.strftime('%Y-%m-%d')}"}
+    _keep(findings := replace(findings, conditions={**findings.conditions, **again}), path)
     return bool(findings.over)
 
 
@@ -100,6 +112,7 @@ def _document(given: argparse.Namespace) -> bool:
 _WORK: dict[str, Callable[[argparse.Namespace], bool]] = {
     "run": _run,
     "register": _register,
+    "rollback": _rollback,
     "peers": _peers,
     "document": _document,
 }

@@ -67,22 +67,17 @@ class Unit(StrEnum):
 class Verdict(StrEnum):
     PASS = "PASS"  # noqa: S105 - a verdict, no password
     OVER = "OVER"
-    LATER = "later"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """``measured`` None: what it is about does not exist yet."""
-
     what: str
     limit: float
     unit: Unit
-    measured: float | None = None
+    measured: float
 
     @property
     def verdict(self) -> Verdict:
-        if self.measured is None:
-            return Verdict.LATER
         return Verdict.PASS if self.measured <= self.limit else Verdict.OVER
 
 
@@ -137,14 +132,13 @@ class Findings:
     curves: tuple[Curve, ...] = ()
     peers: tuple[Peer, ...] = ()
 
-    def with_again(self, section: Section, curves: Sequence[Curve]) -> "Findings":
-        """One section measured once more by itself, in place of what stood there, and its curves."""
-        again = {curve.name: curve for curve in curves}
-        return replace(
-            self,
-            sections=tuple(section if section.title == item.title else item for item in self.sections),
-            curves=tuple(again.get(curve.name, curve) for curve in self.curves),
-        )
+    def with_again(self, sections: Sequence[Section], curves: Sequence[Curve] = ()) -> "Findings":
+        """Some of it measured once more by itself, in place of what stood there; what is new comes last."""
+        known = {section.title: section for section in self.sections}
+        drawn = {curve.name: curve for curve in self.curves}
+        known |= {section.title: section for section in sections}
+        drawn |= {curve.name: curve for curve in curves}
+        return replace(self, sections=tuple(known.values()), curves=tuple(drawn.values()))
 
     def budgets(self) -> Iterable[Budget]:
         return (budget for section in self.sections for budget in section.budgets)

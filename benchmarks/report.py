@@ -2,14 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.figures import Budget, Findings, Peer, Section, Series, Unit, Verdict
+from benchmarks.figures import Budget, Findings, Peer, Section, Series, Unit
 
 Row = tuple[str, ...]
-_LATER = (
-    Budget(what="rollback to a warm snapshot, the whole command", limit=3.0, unit=Unit.SECONDS),
-    Budget(what="outage of a rollback (connections refused or waiting)", limit=1.0, unit=Unit.SECONDS),
-)
-_LATER_MEASURED = "comes with rollback"
 
 
 def duration(seconds: float) -> str:
@@ -48,9 +43,7 @@ def measurements(section: Section) -> tuple[Row, list[Row]]:
 
 
 def budgets(findings: Findings) -> tuple[Row, list[Row]]:
-    """Those of what does not exist yet stand there too, so that nobody thinks that they were met."""
-    later = [budget for budget in _LATER if budget.what not in {item.what for item in findings.budgets()}]
-    return ("what", "measured", "budget", "verdict"), [_budget(item) for item in (*findings.budgets(), *later)]
+    return ("what", "measured", "budget", "verdict"), [_budget(item) for item in findings.budgets()]
 
 
 def peers(found: Sequence[Peer]) -> tuple[Row, list[Row]]:
@@ -105,9 +98,8 @@ def _range(series: Series) -> str:
 
 def _budget(budget: Budget) -> Row:
     shown = _SHOWN[budget.unit]
-    measured = _LATER_MEASURED if budget.measured is None else shown(budget.measured)
-    verdict = "" if budget.verdict is Verdict.LATER else budget.verdict
-    return budget.what, measured, f"≤ {shown(budget.limit)}".replace("≤ × ", "≤ "), verdict
+    limit = f"≤ {shown(budget.limit)}".replace("≤ × ", "≤ ")
+    return budget.what, shown(budget.measured), limit, budget.verdict
 
 
 def _peer(peer: Peer) -> Row:

@@ -98,8 +98,10 @@ def restore(subject: Subject, rounds: int) -> Section:
     series = in_turn(
         {
             f"{_RESTORED}, {jobs} jobs": lambda: _restored(subject, archive, jobs),
-            _PLAIN: lambda: _into_new(subject, lambda: command(*pg_restore, archive)),
-            f"{_PLAIN} -j{jobs}": lambda: _into_new(subject, lambda: command(*pg_restore, f"-j{jobs}", archive)),
+            _PLAIN: lambda: into_new(subject.server, lambda: command(*pg_restore, archive)),
+            f"{_PLAIN} -j{jobs}": lambda: into_new(
+                subject.server, lambda: command(*pg_restore, f"-j{jobs}", archive)
+            ),
         },
         rounds,
     )
@@ -127,16 +129,17 @@ def _restored(subject: Subject, archive: Path, jobs: int) -> Sample:
             children_bytes=watch.children_bytes,
         )
 
-    return _into_new(subject, go)
+    return into_new(subject.server, go)
 
 
-def _into_new(subject: Subject, go: Go) -> Sample:
-    subject.server.psql("CREATE DATABASE restored TEMPLATE template0")
-    subject.server.psql("CHECKPOINT")
+def into_new(server: Server, go: Go) -> Sample:
+    """A database ``restored``, which is gone afterwards."""
+    server.psql("CREATE DATABASE restored TEMPLATE template0")
+    server.psql("CHECKPOINT")
     try:
         return go()
     finally:
-        subject.server.psql("DROP DATABASE restored")
+        server.psql("DROP DATABASE restored")
 
 
 def _subject(subject: Subject) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import (
+    clients,
     conditions,
     data_postgresql,
     data_sqlite,
@@ -13,6 +14,7 @@ from benchmarks import (
     rows_daemon,
     rows_postgresql,
     rows_register,
+    rows_rollback,
     rows_sqlite,
     servers,
 )
@@ -60,12 +62,14 @@ def run(plan: Plan) -> Findings:
         given = conditions.found(plan.folder, rounds=plan.rounds, server=servers.version(server))
         postgresql = _postgresql(plan, server)
     sqlite = _sqlite(plan)
+    back = rollback(plan)
     section, curves = register(plan)
     return Findings(
         conditions=given,
         sections=(
             *postgresql.sections,
             *sqlite.sections,
+            *back,
             rows_daemon.working(postgresql.peaks | sqlite.peaks),
             rows_daemon.idle(plan.folder / "idle", plan.idle_seconds, plan.quick_rounds),
             section,
@@ -79,6 +83,40 @@ def register(plan: Plan) -> tuple[Section, tuple[Curve, ...]]:
     grown = rows_register.measured(plan.folder / "register", plan.counts, plan.quick_rounds)
     decided = rows_register.decided(plan.folder / "decision", plan.decided, plan.rounds)
     return rows_register.section(grown, decided), tuple(rows_register.curves(grown))
+
+
+def rollback(plan: Plan) -> tuple[Section, Section]:
+    with servers.server(plan.major, plan.folder) as server:
+        postgresql = _postgresql_rollback(plan, server)
+    return postgresql, _sqlite_rollback(plan)
+
+
+def _postgresql_rollback(plan: Plan, server: Server) -> Section:
+    tell(f"making a PostgreSQL database of {plan.postgresql_megabytes} MB")
+    size = data_postgresql.make(server, "atis", plan.postgresql_megabytes)
+    server.psql(clients.TABLE, "atis")
+    scene = Scene(plan.folder / "back", {"atis": postgresql_line(server, "atis")}, rows_rollback.POLICIES)
+    with scene.runner() as runner:
+        write = clients.of_postgresql(server.conninfo("atis"))
+        subject = rows_rollback.Subject(scene=scene, runner=runner, name="atis", write=write)
+        section = rows_rollback.postgresql(subject, server, plan.rounds, megabytes=size / 1e6)
+    scene.close()
+    return section
+
+
+def _sqlite_rollback(plan: Plan) -> Section:
+    tell(f"making a SQLite database of {plan.sqlite_megabytes} MB")
+    path = plan.folder / "back.sqlite"
+    size = data_sqlite.make(path, plan.sqlite_megabytes)
+    clients.prepare_sqlite(path)
+    scene = Scene(plan.folder / "back", {"app": sqlite_line(path)}, rows_rollback.POLICIES)
+    with scene.runner() as runner:
+        write = clients.of_sqlite(path)
+        subject = rows_rollback.Subject(scene=scene, runner=runner, name="app", write=write)
+        section = rows_rollback.sqlite(subject, plan.rounds, megabytes=size / 1e6)
+    scene.close()
+    path.unlink()
+    return section
 
 
 def _postgresql(plan: Plan, server: Server) -> _Part:

@@ -1,6 +1,7 @@
 """What was written to a PostgreSQL database since its snapshot is told before that is gone back to."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from amanat.domain.changes import Changed, Changes
 from amanat.domain.model import Scope
 from amanat.domain.policy import PostgresqlSource
 from amanat.engines.postgresql import PostgresqlRestorer
-from amanat.engines.postgresql.beside import changes
+from amanat.engines.postgresql.connection import LOCK_WAIT_SECONDS
 from amanat.host.control import RunControl
 from tests.contract.engine_contract import make_order
 from tests.support.postgres_subject import engine_for
@@ -34,10 +35,10 @@ INSERT INTO migrations (migration, batch) VALUES ('2026_02_polls', 2), ('2026_03
 
 @pytest.fixture
 def since(tmp_path, place):
-    def asked(postgres, database, artefact, **user):
+    def asked(postgres, database, artefact, *, seconds=5.0, **user):
         source = PostgresqlSource(parameters={**database, **user})
         restorer = PostgresqlRestorer(source, None, extra_client_folders=(postgres.bin,))
-        return restorer.changes(artefact.facts, place, RunControl())
+        return restorer.changes(artefact.facts, place, RunControl(), seconds=seconds)
 
     return asked
 
@@ -96,10 +97,7 @@ def test_what_the_role_may_not_read_is_not_counted(postgres, tmp_path, since):
     postgres.psql(f"REVOKE ALL ON sessions FROM {role}", database["dbname"])
 
 
-def test_small_tables_are_counted_first_and_what_others_lock_costs_a_moment_only(
-    postgres, tmp_path, since, monkeypatch
-):
-    monkeypatch.setattr(changes, "_COUNTING_SECONDS", 1.0)
+def test_small_tables_are_counted_first_and_what_others_lock_costs_a_moment_only(postgres, tmp_path, since):
     database = postgres.database(sql=f"{TABLES}{BIG}")
     artefact = taken(postgres, database, tmp_path)
     postgres.psql("INSERT INTO users (name) VALUES ('new')", database["dbname"])
@@ -109,8 +107,11 @@ def test_small_tables_are_counted_first_and_what_others_lock_costs_a_moment_only
         holder.stdin.write(held)
         holder.stdin.close()
         assert holder.stdout.readline().strip() == "locked"
-        found = since(postgres, database, artefact)
+        began = time.monotonic()
+        found = since(postgres, database, artefact, seconds=0.4)
+        waited = time.monotonic() - began
         holder.kill()
+    assert waited < LOCK_WAIT_SECONDS  # in all, as little as each lock otherwise
     assert found.not_counted == ("public.big",)
     assert found.tables == (Changed(name="public.users", then=100, now=101),)
     assert found.schema == ("not compared, for others have locked what is in it",)

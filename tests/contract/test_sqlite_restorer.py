@@ -4,13 +4,14 @@ import os
 import re
 import sqlite3
 import stat
+import time
 from contextlib import closing
-from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from amanat.domain.changes import Changed
-from amanat.domain.errors import IntegrityError, RefusedError, SourceError, StoreError
+from amanat.domain.errors import IntegrityError, RefusedError, SourceError, StoreError, TimeoutExceededError
 from amanat.domain.model import ProofLevel
 from amanat.domain.policy import CodecName, Compression, SqliteSource
 from amanat.domain.sql_check import SqlCheck, parse_expectation
@@ -240,8 +241,8 @@ def test_a_folder_that_is_not_there_is_told(at, tmp_path):
 
 def test_what_was_written_since_is_told(at, tmp_path):
     facts = take(at, tmp_path).facts
-    asked = (at.place(), RunControl())
-    assert list(at.restorer.changes(facts, *asked).describe()) == []
+    asked = partial(at.restorer.changes, facts, at.place(), RunControl(), seconds=5.0)
+    assert list(asked().describe()) == []
     execute(
         at.live,
         "INSERT INTO users (name) VALUES ('d')",
@@ -252,7 +253,7 @@ def test_what_was_written_since_is_told(at, tmp_path):
         "CREATE VIEW names AS SELECT 1",
         "INSERT INTO migrations (migration, batch) VALUES ('second', 2), ('third', 2)",
     )
-    changes = at.restorer.changes(facts, *asked)
+    changes = asked()
     assert changes.tables == (
         Changed(name="migrations", then=1, now=3),
         Changed(name="posts", then=2, now=None),
@@ -272,19 +273,40 @@ def test_what_was_written_since_is_told(at, tmp_path):
 def test_what_nobody_counted_then_is_not_compared(at, tmp_path):
     facts = take(at, tmp_path, proof=ProofLevel.READABLE, counts=("users",)).facts
     execute(at.live, "DELETE FROM users WHERE id = 1", "DELETE FROM posts")
-    changes = at.restorer.changes(facts, at.place(), RunControl())
+    changes = at.restorer.changes(facts, at.place(), RunControl(), seconds=5.0)
     assert changes.tables == (Changed(name="users", then=3, now=2),)
     assert changes.not_counted == ("migrations", "posts", "words")
 
 
-@pytest.mark.slow
-def test_who_gets_no_look_at_it_says_so_after_some_seconds(at, tmp_path):
+def test_who_gets_no_look_at_it_says_so_when_the_time_is_over(at, tmp_path):
     facts = take(at, tmp_path).facts
     execute(at.live, "PRAGMA journal_mode = DELETE")
     with closing(sqlite3.connect(at.live, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        found = at.restorer.changes(facts, at.place(), RunControl(timeout=timedelta(seconds=20)))
+        began = time.monotonic()
+        found = at.restorer.changes(facts, at.place(), RunControl(), seconds=0.5)
+        assert 0.4 < time.monotonic() - began < 2
     assert found.not_counted == facts.tables
+
+
+def test_small_tables_are_counted_first(at, tmp_path):
+    execute(
+        at.live, "CREATE TABLE a_log (id INTEGER)", "INSERT INTO a_log VALUES (1), (2), (3), (4), (5), (6), (7)"
+    )
+    facts = take(at, tmp_path).facts
+
+    class Reins(RunControl):
+        """Lets some tables be counted, and then there is no more time."""
+
+        left = len(facts.rows) - 1
+
+        def check(self) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise TimeoutExceededError("took too long", hint="")
+
+    found = at.restorer.changes(facts, at.place(), Reins(), seconds=5.0)
+    assert found.not_counted == ("a_log",)
 
 
 def test_a_link_in_a_policy_is_followed_to_the_file(at, tmp_path):

@@ -1,7 +1,9 @@
 """Back to a snapshot and forth again, while the application goes on writing: the rows tell, not the exit codes."""
 
+import contextlib
 import time
 
+import psycopg
 import pytest
 
 from tests.support.applications import PostgresqlApplication, SqliteApplication
@@ -96,6 +98,19 @@ def test_a_warm_one_is_only_swapped_in(application):
     assert any(warm["name"] in step for step in done["steps"])
     assert application.digests() == taken
     assert [aside["kind"] for aside in amanat.json("status")["asides"]] == ["before"]
+
+
+def test_what_others_lock_holds_up_no_rollback_to_a_warm_one(tmp_path, postgres):
+    application = PostgresqlApplication(tmp_path, postgres)
+    application.configure(more="warm: true")
+    application.snapshot()
+    with contextlib.closing(psycopg.connect(**application.conninfo)) as other:
+        other.execute("LOCK TABLE users")
+        began = time.monotonic()
+        application.amanat.ok(*ROLLBACK)
+        assert time.monotonic() - began < 3
+    detail = application.amanat.query("SELECT detail FROM entries WHERE kind = 'rollback'")[0]["detail"]
+    assert "not counted in the time there was: public.users" in detail
 
 
 def test_an_unhappy_question_before_the_swap_leaves_all_as_it_is(application):

@@ -90,8 +90,10 @@ class Restorer(Protocol):
     def free_bytes(self, place: Place, control: Control) -> int | None:
         """Where they stand; None: unknown."""
 
-    def changes(self, facts: Facts, place: Place, control: Control) -> "Changes":
-        """What was written to the live one since; takes some seconds at most."""
+    def changes(self, facts: Facts, place: Place, control: Control, *, seconds: float) -> "Changes":
+        """What was written to the live one since. ``seconds``: how long counting rows may take, and how long it
+        waits for a lock of somebody else.
+        """
 
     def sweep(self, place: Place, control: Control) -> list[str]:
         """Drop what dead runs restored beside; what was dropped, by name. See ``Place.is_dead``."""

@@ -21,6 +21,8 @@ from amanat.services.site import Site
 
 _SHOWN = 5
 _LOOKING = timedelta(minutes=1)
+_COUNTING_SECONDS = 5.0
+_COUNTING_WARM_SECONDS = 0.5  # of the three that all of it may take, whatever the size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ def look(ports: Ports, database: Database, to: str) -> Prospect:
     with site.opened(ports, database, new_id(), control) as place:
         warm = _warm(ports, snapshot, place)
         facts = ports.store.read_manifest(snapshot.path).facts
-        lost = tuple(place.restorer.changes(facts, place.place, control).describe())
+        seconds = _COUNTING_WARM_SECONDS if warm else _COUNTING_SECONDS
+        lost = tuple(place.restorer.changes(facts, place.place, control, seconds=seconds).describe())
     age = ports.now() - snapshot.taken_at
     return Prospect(database=database, snapshot=snapshot, age=age, lost=lost, warm=warm)
 

@@ -74,9 +74,9 @@ class PostgresqlRestorer:
         with self._server.maintenance(place, control) as asked:
             return database.free_bytes(asked, database.like(asked, self._live(place)))
 
-    def changes(self, facts: Facts, place: Place, control: Control) -> Changes:
+    def changes(self, facts: Facts, place: Place, control: Control, *, seconds: float) -> Changes:
         with session(self._server.target(place), control) as asked:
-            return changes.since(asked, facts)
+            return changes.since(asked, facts, seconds)
 
     def sweep(self, place: Place, control: Control) -> list[str]:
         with self._server.maintenance(place, control) as asked:

@@ -1,5 +1,6 @@
 """What was written to a live SQLite database since a snapshot of it, as far as it shows in a few seconds."""
 
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,13 +20,12 @@ from amanat.engines.sqlite.source import opened, persistently
 from amanat.host.control import Limited
 from amanat.ports.run import Control
 
-_PATIENCE = timedelta(seconds=5)
 _WORDS = {Finding.MISSING: "dropped since", Finding.UNEXPECTED: "made since", Finding.DIFFERS: "altered since"}
 
 
-def since(facts: Facts, live: Path, control: Control) -> Changes:
+def since(facts: Facts, live: Path, control: Control, seconds: float) -> Changes:
     """Of whom nobody gets a look at in time, every table is ``not_counted``."""
-    patience = Limited(control, _PATIENCE)
+    patience = Limited(control, timedelta(seconds=seconds))
 
     def look() -> Changes:
         with opened(live, patience) as source:
@@ -61,7 +61,8 @@ def _tables(
     there = rows.stored(live) if facts.rows else tuple(table.name for table in application_tables(live))
     known_tables = {*then, *facts.tables}
     wanted = [name for name in there if name in then or name not in known_tables]
-    now = _counted(live, wanted, patience)
+    small_first = sorted(wanted, key=lambda name: then.get(name, math.inf))
+    now = _counted(live, small_first, patience)
     dropped = [Changed(name=name, then=then[name], now=None) for name in then if name not in there]
     counted = [Changed(name=name, then=then.get(name), now=count) for name, count in now.items()]
     changed = sorted((*dropped, *(each for each in counted if each.then != each.now)), key=lambda each: each.name)

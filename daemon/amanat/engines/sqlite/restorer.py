@@ -87,8 +87,8 @@ class SqliteRestorer:
         with files.explained(f"the room for {self._live} is not known"):
             return files.free_bytes(self._live.parent)
 
-    def changes(self, facts: Facts, place: Place, control: Control) -> Changes:  # noqa: ARG002 - the port's signature
-        return changes.since(facts, self._live, control)
+    def changes(self, facts: Facts, place: Place, control: Control, *, seconds: float) -> Changes:  # noqa: ARG002 - the port's signature
+        return changes.since(facts, self._live, control, seconds)
 
     def sweep(self, place: Place, control: Control) -> list[str]:
         live = self._live

@@ -12,25 +12,26 @@ from amanat.domain.scope import Table
 from amanat.engines.postgresql import catalog
 from amanat.engines.postgresql.beside import counting
 from amanat.engines.postgresql.beside.counting import Counted
-from amanat.engines.postgresql.connection import Session
+from amanat.engines.postgresql.connection import LOCK_WAIT_SECONDS, Session
 from amanat.engines.postgresql.describing.reading import describe
 from amanat.engines.postgresql.dumping import migrations
 from amanat.engines.postgresql.rehearsing.choice import Choice
 from amanat.engines.postgresql.restoring.order import rows_by_table
 
 _T = TypeVar("_T")
-_COUNTING_SECONDS = 5.0
+_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 _SHOWN = 20
 _SEQUENCE_VALUE = "value of sequence"  # of which ``Changes.sequences`` tells
 _TOLD = {Finding.MISSING: "dropped since", Finding.UNEXPECTED: "made since", Finding.DIFFERS: "changed since"}
 
 
-def since(asked: Session, facts: Facts) -> Changes:
-    """What others lock is not looked at."""
+def since(asked: Session, facts: Facts, seconds: float) -> Changes:
+    """What others lock is not looked at. ``seconds``: as of ``ports.Restorer``."""
     asked.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    asked.ask(_LOCK_TIMEOUT, [f"{min(seconds, LOCK_WAIT_SECONDS) * 1000:.0f}"])
     relations = [each for each in catalog.read(asked).relations if each.has_data and _is_of(each.table, facts)]
     sizes = {name: table.bytes for name, table in rows_by_table(facts).items()}
-    counted = counting.count(asked, relations, sizes, _COUNTING_SECONDS)
+    counted = counting.count(asked, relations, sizes, seconds)
     applied = _unlocked(asked, lambda: migrations.since(asked, relations, facts.extra.get("migrations")))
     live = _unlocked(asked, lambda: describe(asked))
     return Changes(
