@@ -158,12 +158,17 @@ class App:
             hold.release(self.ports, found, reason=reason, by=by)
 
     def reconcile(self, *, by: str, servers: bool = False) -> "Repairs":
-        """``servers``: drop what drills left there too, which takes as long as they do to answer."""
-        from amanat.services import reconcile, sweeping
+        """``servers``: drop there what drills left, and what has stood beside databases for long enough: that
+        takes as long as they do to answer.
+        """
+        from amanat.services import asides, reconcile, sweeping
 
         with self.documented():
             repairs = reconcile.reconcile(self.ports, by=by)
-        return replace(repairs, dropped=tuple(sweeping.sweep_servers(self.ports))) if servers else repairs
+            if not servers:
+                return repairs
+            expired = tuple(aside.name for aside in asides.expire(self.ports, by=by))
+        return replace(repairs, expired=expired, dropped=tuple(sweeping.sweep_servers(self.ports)))
 
     def sweep_servers(self) -> None:
         from amanat.services import sweeping

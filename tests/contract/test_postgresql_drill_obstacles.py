@@ -34,15 +34,26 @@ CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
   $$ BEGIN IF current_database() LIKE 'amanat%' THEN RAISE 'no login here'; END IF; END $$;
 CREATE EVENT TRIGGER refused ON login EXECUTE FUNCTION refuse();
 """
+OF_PUBLIC = (
+    "ALTER SCHEMA public OWNER TO {owner}",
+    "ALTER SCHEMA public OWNER TO {owner}; REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    "ALTER SCHEMA public OWNER TO {owner}; GRANT CREATE ON SCHEMA public TO {other}",
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {other}",
+    "DROP SCHEMA public; CREATE SCHEMA public",
+    "DROP SCHEMA public; CREATE SCHEMA public AUTHORIZATION {owner}",
+    "DROP SCHEMA public; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC, {other}",
+)
 
 
 @pytest.fixture
 def place(tmp_path) -> Place:
+    return place_in(tmp_path)
+
+
+def place_in(folder) -> Place:
     for name in ("folder", "scratch", "run"):
-        (tmp_path / name).mkdir()
-    return Place(
-        run="0123456789ab", folder=tmp_path / "folder", scratch=tmp_path / "scratch", is_dead=lambda _: False
-    )
+        (folder / name).mkdir(parents=True)
+    return Place(run="0123456789ab", folder=folder / "folder", scratch=folder / "scratch", is_dead=lambda _: False)
 
 
 def drilled(postgres, database, place, *, role="postgres", control=None):
@@ -125,3 +136,12 @@ def test_a_stop_while_the_database_is_made_leaves_none(postgres, place):
     with pytest.raises(InterruptedRunError):
         drilled(postgres, database, place, control=StoppedWhenMade(postgres))
     assert left(postgres) == []
+
+
+@pytest.mark.parametrize("postgres_matrix", [14, 15, 18], indirect=True)
+def test_a_schema_public_that_was_given_away_or_made_anew(postgres_matrix, place):
+    owner, other = postgres_matrix.role(), postgres_matrix.role()
+    for number, sql in enumerate(OF_PUBLIC):
+        made = f"{sql.format(owner=owner, other=other)}; CREATE TABLE users (id int)"
+        here = place_in(place.folder / str(number))
+        assert drilled(postgres_matrix, postgres_matrix.database(sql=made), here) == ([], ()), sql

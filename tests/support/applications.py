@@ -147,13 +147,16 @@ class SqliteApplication(Application):
 
 
 class PostgresqlApplication(Application):
-    def __init__(self, folder: Path, postgres: Postgres) -> None:
+    """``role``: as which Amanat connects; empty: as a superuser, as the application does."""
+
+    def __init__(self, folder: Path, postgres: Postgres, *, role: str = "") -> None:
         self.postgres = postgres
         self.conninfo = postgres.database(
             sql=f"{_TABLES} INSERT INTO users SELECT i, 'user ' || i, '+994' || i FROM generate_series(1, 500) i;"
             "INSERT INTO surveys SELECT id, 'survey ' || id, id FROM users;"
         )
-        source = f"engine: postgresql\n    connection: {json.dumps(self.conninfo)}\n    client: {postgres.bin}"
+        connection = {**self.conninfo, **({"user": role} if role else {})}
+        source = f"engine: postgresql\n    connection: {json.dumps(connection)}\n    client: {postgres.bin}"
         super().__init__(folder, source)
 
     def execute(self, *statements: str) -> None:

@@ -60,6 +60,19 @@ def traced(amanat: Amanat, *args: str) -> list[Call]:
     return calls
 
 
+def left_after(amanat: Amanat, text: str, *args: str) -> Call:
+    """Where a command that succeeds leaves a server after it sent the first message with this text: a statement
+    may be sent by a thread of its own, the main one says good-bye.
+    """
+    output = amanat.folder.parent / f"{amanat.folder.name}.trace"
+    amanat.ok(*args, env=_STILL, around=[*_strace(output), "-e", "trace=sendto"])
+    lines = [found for line in output.read_text().splitlines() if (found := _LINE.match(line))]
+    first = next(index for index, line in enumerate(lines) if text in line["arguments"])
+    main = [index for index, line in enumerate(lines) if line["process"] == lines[-1]["process"]]
+    number = next(number for number, index in enumerate(main, 1) if index > first)
+    return Call(name="sendto", number=number, arguments=lines[main[number - 1]]["arguments"])
+
+
 def find(calls: list[Call], name: str, pattern: str, nth: int = 0) -> Call:
     """The nth of the calls (negative: from the end) whose arguments match."""
     matching = [call for call in calls if call.name == name and re.search(pattern, call.arguments)]

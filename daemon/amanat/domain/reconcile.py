@@ -40,7 +40,8 @@ class Observed:
 @dataclass(frozen=True, kw_only=True)
 class Repairs:
     """``half_written``: path → run of artefacts whose commit mark was never made. ``foreign``: not ours.
-    ``dropped``: databases of drills on servers, and ``swaps`` that were begun: neither is looked for in advance.
+    ``dropped``: databases of drills on servers, ``swaps`` that were begun, ``expired``: what stood aside for long;
+    none of the three is looked for in advance.
     ``unfounded``: their rows say that they are being deleted, and no entry does: they are told, and left alone.
     """
 
@@ -56,12 +57,14 @@ class Repairs:
     broken: Mapping[str, str]
     dropped: tuple[str, ...] = ()
     swaps: tuple[str, ...] = ()
+    expired: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many things are to be changed; foreign files and unfounded deletions are only told."""
         groups = (self.interrupted, self.swept, self.half_written, self.adopted, self.missing)
-        return sum(len(group) for group in (*groups, self.found_again, self.pruned, self.dropped, self.swaps))
+        told = (self.found_again, self.pruned, self.dropped, self.swaps, self.expired)
+        return sum(len(group) for group in (*groups, *told))
 
 
 def plan(seen: Observed) -> Repairs:

@@ -14,6 +14,7 @@ from amanat.domain.policy import Database
 from amanat.domain.units import format_size
 from amanat.ports import Ports
 from amanat.services import site as sites
+from amanat.services import swaps
 from amanat.services.runs import new_id
 from amanat.services.site import Site
 
@@ -21,8 +22,12 @@ _LOOKING = timedelta(minutes=2)
 
 
 def accept(ports: Ports, database: Database, *, by: str, reason: str, wait: float) -> list[Aside]:
-    """Drop all that is kept of it; RefusedError if some of that is held. What was dropped."""
+    """Drop all that is kept of it; RefusedError if some of that is held. What was dropped.
+
+    The error of one that cannot be dropped comes when the others are.
+    """
     with _locked(ports, database.name, wait=wait):
+        swaps.settle(ports, database.name)
         kept = ports.register.asides.all(database.name)
         if held := [aside for aside in kept if aside.held]:
             raise RefusedError(
@@ -31,8 +36,9 @@ def accept(ports: Ports, database: Database, *, by: str, reason: str, wait: floa
         if not kept:
             raise NotFoundError(f"nothing of {database.name} is kept", hint="`amanat status` shows what is")
         with _site(ports, database) as site:
-            for aside in kept:
-                drop(ports, site, aside, by=by, reason=reason or "accepted")
+            failures = [_failure(ports, site, aside, by=by, reason=reason or "accepted") for aside in kept]
+    for failure in filter(None, failures):
+        raise failure
     return kept
 
 
@@ -71,9 +77,11 @@ def expire(ports: Ports, *, by: str) -> list[Aside]:
 def _expired(ports: Ports, database: Database, by: str) -> list[Aside]:
     with _locked(ports, database.name, wait=0), _site(ports, database) as site:
         due = [(aside, reason) for aside, reason in _reasons(ports, site) if reason]
-        for aside, reason in due:
-            drop(ports, site, aside, by=by, reason=reason)
-    return [aside for aside, _ in due]
+        failures = [_failure(ports, site, aside, by=by, reason=reason) for aside, reason in due]
+    for failure in filter(None, failures):
+        warning = f"{failure.message} ({failure.hint})"
+        ports.emit(Event.RUN_WARNING, database=database.name, warning=warning)
+    return [aside for (aside, _), failure in zip(due, failures, strict=True) if not failure]
 
 
 def _reasons(ports: Ports, site: Site) -> Iterator[tuple[Aside, str]]:
@@ -102,6 +110,14 @@ def _short_of_space(ports: Ports, site: Site, aside: Aside) -> str:
     return f"space runs short: {format_size(free)} are free, and {format_size(wanted)} should be"
 
 
+def _failure(ports: Ports, site: Site, aside: Aside, *, by: str, reason: str) -> AmanatError | None:
+    try:
+        drop(ports, site, aside, by=by, reason=reason)
+    except AmanatError as exc:
+        return exc
+    return None
+
+
 def drop(ports: Ports, site: Site, aside: Aside, *, by: str, reason: str) -> None:
     """The database first: a row without one is found, one without a row is not."""
     if aside.name in {swap.incoming for swap in ports.register.asides.open_swaps()}:
@@ -111,7 +127,13 @@ def drop(ports: Ports, site: Site, aside: Aside, *, by: str, reason: str) -> Non
 
 
 def before(ports: Ports, database: str) -> Aside:
-    """What was live before the newest swap; NotFoundError when nothing is kept."""
+    """What was live before the newest swap; NotFoundError when nothing is kept, BusyError while one is open."""
+    for swap in ports.register.asides.open_swaps():
+        if swap.database == database:
+            raise BusyError(
+                f"the {swap.stage} of {database} by {swap.by}, run {swap.run}, is not over",
+                hint="wait for it; if its process is gone, `amanat reconcile` finishes it or takes it back",
+            )
     for aside in ports.register.asides.all(database):
         if aside.kind is AsideKind.BEFORE:
             return aside

@@ -21,6 +21,15 @@ def state(ports: Ports, database: Database) -> Enforcement | None:
         return ports.enforcer_of(database).state(scratch, _control(ports, database))
 
 
+def is_at_work(ports: Ports, database: Database) -> bool | None:
+    """None: its engine knows no such thing, or it cannot be asked."""
+    try:
+        found = state(ports, database)
+    except AmanatError:
+        return None
+    return found is not None and found.is_enabled
+
+
 def install(
     ports: Ports, database: Database, *, exempt: tuple[str, ...], issuer: str, by: str, purpose: str
 ) -> Enforcement:

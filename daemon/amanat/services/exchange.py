@@ -11,7 +11,7 @@ from amanat.domain.hooks import Moment
 from amanat.domain.model import Outcome
 from amanat.ports import Ports
 from amanat.ports.restoring import Swapped
-from amanat.services import hooks, swaps
+from amanat.services import enforce, hooks, swaps
 from amanat.services.runs import ActiveRun, warn
 from amanat.services.site import Site
 
@@ -63,12 +63,14 @@ def failing(course: Course, account: Account) -> Iterator[None]:
 
 def perform(course: Course, account: Account) -> Done:
     """Swap, run what comes after it, and write it down. A hook that fails then is told, and undoes nothing."""
+    enforced = enforce.is_at_work(course.ports, course.site.database)
     with failing(course, account):
         swapped = _swapped(course)
-    for warning in swapped.warnings:
+    warnings = (*swapped.warnings, *_no_longer_enforced(course, before=enforced))
+    for warning in warnings:
         warn(course.ports, course.active, warning)
     account = account.with_steps(*swapped.statements)
-    account = replace(account, warnings=(*account.warnings, *swapped.warnings), outage_seconds=swapped.seconds)
+    account = replace(account, warnings=(*account.warnings, *warnings), outage_seconds=swapped.seconds)
     try:
         account = account.with_steps(*course.run_hooks(Moment.AFTER_SWAP))
     except AmanatError as exc:
@@ -91,6 +93,16 @@ def _swapped(course: Course) -> Swapped:
         with contextlib.suppress(AmanatError):
             swaps.conclude(course.ports, site, swap, is_ours=True)
         raise
+
+
+def _no_longer_enforced(course: Course, *, before: bool | None) -> Iterator[str]:
+    """A snapshot of before knows nothing of it, and a role that is no superuser restores no event triggers."""
+    name = course.swap.database
+    if before and enforce.is_at_work(course.ports, course.site.database) is False:
+        yield (
+            f"nothing is enforced in {name} any more, for what was swapped in lacks the event triggers: have a "
+            f"superuser run `amanat enforce install {name}`, or what it prints with --print-sql"
+        )
 
 
 def _finished(course: Course, account: Account) -> Done:

@@ -75,7 +75,7 @@ def reconcile(ports: Ports, *, by: str) -> Repairs:
     repairs = look(ports)
     _adopt_all(ports, repairs.adopted, by)
     control = ports.controls(timeout=_SETTLING, label={})
-    swapped = tuple(what for database in swaps.pending(ports) for what in _settled_swaps(ports, database))
+    swapped = tuple(what for database in swaps.pending(ports) for what in settle_swaps(ports, database))
     for database in sorted({run.database for run in repairs.interrupted}):
         settle_if_free(ports, database, control)
     for run_id in repairs.swept:
@@ -138,7 +138,10 @@ def settle(ports: Ports, database: str, control: Control | None = None) -> None:
         _close(ports, run)
 
 
-def _settled_swaps(ports: Ports, database: str) -> list[str]:
+def settle_swaps(ports: Ports, database: str) -> list[str]:
+    """What dead runs began to swap there, unless somebody works on the database. What was done."""
+    if database not in swaps.pending(ports):
+        return []
     with contextlib.suppress(BusyError), _locked(ports, database):
         return swaps.settle(ports, database)
     return []

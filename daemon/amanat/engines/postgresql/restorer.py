@@ -16,7 +16,7 @@ from amanat.engines.postgresql.rehearsing.choice import Choice
 from amanat.engines.postgresql.rehearsing.filling import Filling
 from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.restoring.restore import entries
-from amanat.engines.postgresql.swapping import naming, swap
+from amanat.engines.postgresql.swapping import naming, staying, swap
 from amanat.ports.engine import Place, Rehearsal
 from amanat.ports.restoring import Names, RestoreOrder, Swapped
 from amanat.ports.run import Control
@@ -64,6 +64,7 @@ class PostgresqlRestorer:
         if name == self._live(place):
             raise RefusedError(f"database {name} is the live one, and is not dropped", hint="drop it by hand")
         with self._server.maintenance(place, control) as asked:
+            staying.require_droppable(asked, name)
             database.drop(asked, name)
 
     def size(self, name: str, place: Place, control: Control) -> int | None:

@@ -159,7 +159,7 @@ def reconcile(
     by: output.By = "",
     as_json: output.AsJson = False,
 ) -> None:
-    """Bring register and store into agreement after a crash.
+    """Bring register and store into agreement after a crash, and drop what is kept beside databases and is due.
 
     Exit status: 0; 3 the store or the register cannot be used.
     """
@@ -193,6 +193,7 @@ def repairs_row(repairs: "Repairs") -> dict[str, list[str]]:
         "pruned": [row.path for row in repairs.pruned],
         "dropped": list(repairs.dropped),
         "swaps": list(repairs.swaps),
+        "expired": list(repairs.expired),
         "doubtful": [f"{row.path} {UNFOUNDED}" for row in repairs.unfounded],
         "foreign": list(repairs.foreign),
         "unreadable": [f"{path}: {reason}" for path, reason in repairs.broken.items()],

@@ -120,13 +120,15 @@ def undo(
 
     Exit status: 0; 3 it failed, or a hook after the swap did; 4 refused; 5 nothing is kept; 6 busy.
     """
-    from amanat.services import asides
+    from amanat.services import asides, reconcile
     from amanat.services import undo as service
 
     waiting = output.seconds(wait)
     app = session.open_app()
     session.stop_on_signals(app.stop)
     found = app.database(database)
+    with app.documented():
+        reconcile.settle_swaps(app.ports, found.name)
     kept = asides.before(app.ports, found.name)
     if not as_json:
         typer.echo(f"{kept.name} was live until {output.local(kept.since)}; what was written since goes aside")

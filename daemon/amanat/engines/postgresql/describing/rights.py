@@ -58,9 +58,22 @@ LEFT JOIN pg_init_privs p ON p.classoid = '{catalog}'::regclass AND p.objoid = o
 LATERAL (SELECT coalesce(p.initprivs, acldefault('{kind}', o.{prefix}owner)) AS acl) usual,
 LATERAL pg_identify_object('{catalog}'::regclass, o.oid, 0) i
 WHERE NOT (o.{prefix}acl @> usual.acl AND o.{prefix}acl <@ usual.acl)
-AND (n.nspname = '{within}' AND o.oid < 16384
+AND (n.nspname = 'pg_catalog' AND o.oid < 16384
   OR EXISTS (SELECT FROM pg_depend e
              WHERE e.classid = '{catalog}'::regclass AND e.objid = o.oid AND e.deptype = 'e'))
+"""
+# Somebody may have dropped the schema public and made it anew, which a restore does not: what initdb gives it is
+# no different for that. pg_dump of 14 tells nothing of one that was made anew and has the rights it began with.
+_PUBLIC = """
+SELECT 'pg_namespace'::regclass::oid, n.oid, 'access', '{{}}'::text[], 'schema public', {rights}
+FROM pg_namespace n
+LEFT JOIN pg_init_privs p ON p.classoid = 'pg_namespace'::regclass AND p.objoid = n.oid AND p.objsubid = 0,
+LATERAL (SELECT coalesce(p.initprivs, CASE WHEN current_setting('server_version_num')::int >= 150000
+    THEN '{{pg_database_owner=UC/pg_database_owner,=U/pg_database_owner}}'
+    ELSE format('{{%1$I=UC/%1$I,=UC/%1$I}}', pg_get_userbyid(10)) END::aclitem[]) AS acl) usual,
+LATERAL (SELECT coalesce(n.nspacl, CASE WHEN current_setting('server_version_num')::int >= 150000
+    THEN acldefault('n', n.nspowner) END) AS acl) given
+WHERE n.nspname = 'public' AND NOT (given.acl @> usual.acl AND given.acl <@ usual.acl)
 """
 
 
@@ -76,9 +89,9 @@ def _others(catalog: str, prefix: str, kind: str = "", only: str = "true") -> tu
     return catalog, _OTHERS.format(catalog=catalog, rights=rights, only=only)
 
 
-def _brought(catalog: str, prefix: str, kind: str, *, schema: str, within: str = "pg_catalog") -> str:
+def _brought(catalog: str, prefix: str, kind: str, *, schema: str) -> str:
     rights = _PRINTED.format(owner=f"o.{prefix}owner", acl=f"o.{prefix}acl", usual="usual.acl")
-    return _BROUGHT.format(catalog=catalog, prefix=prefix, kind=kind, schema=schema, within=within, rights=rights)
+    return _BROUGHT.format(catalog=catalog, prefix=prefix, kind=kind, schema=schema, rights=rights)
 
 
 OF_RELATIONS = _RELATIONS.format(
@@ -108,6 +121,7 @@ OF_THE_REST = (
 OF_WHAT_WAS_BROUGHT = (
     _brought("pg_class", "rel", "r", schema="relnamespace"),
     _brought("pg_proc", "pro", "f", schema="pronamespace"),
-    _brought("pg_namespace", "nsp", "n", schema="oid", within="public"),
+    _brought("pg_namespace", "nsp", "n", schema="oid"),
+    _PUBLIC.format(rights=_PRINTED.format(owner="n.nspowner", acl="given.acl", usual="usual.acl")),
 )
 """Also of an extension's members."""

@@ -14,6 +14,8 @@ from amanat.engines.postgresql.dumping.dump import quoted
 from amanat.engines.postgresql.restoring import order, part
 
 _NO_ROWS = hashlib.sha256().hexdigest()
+_ENFORCEMENT = "amanat"
+"""The schema of enforcement.sql."""
 _NO_LARGE_OBJECTS = LargeObjects(count=0)
 _FILLS = {"MATERIALIZED VIEW DATA", "BLOB", "BLOB METADATA"}
 
@@ -62,6 +64,28 @@ def without_event_triggers(choice: Choice, contents: Sequence[Entry]) -> Choice:
         left_out=(*choice.left_out, *triggers),
         warnings=(*choice.warnings, warning),
     )
+
+
+def without_enforcement(choice: Choice, contents: Sequence[Entry]) -> Choice:
+    """For the same role, where owners are restored: its schema is a superuser's, and void without the triggers."""
+    those = [entry for entry in contents if _is_of_enforcement(entry)]
+    if not any((entry.kind, entry.name) == ("TABLE", "installation") for entry in those):
+        return choice  # it is somebody else's
+    return replace(
+        choice,
+        without=choice.without | {entry.dump_id for entry in those},
+        left_out=(*choice.left_out, *(entry for entry in those if entry.kind == "SCHEMA")),
+        warnings=(
+            *choice.warnings,
+            f"left out with its event triggers: schema {_ENFORCEMENT}, which enforces nothing without",
+        ),
+    )
+
+
+def _is_of_enforcement(entry: Entry) -> bool:
+    if entry.schema:
+        return entry.schema == _ENFORCEMENT
+    return (entry.kind, entry.name) == ("SCHEMA", _ENFORCEMENT) or entry.name == f"SCHEMA {_ENFORCEMENT}"
 
 
 def without_subscriptions(choice: Choice, contents: Sequence[Entry]) -> Choice:
@@ -152,9 +176,11 @@ def _emptied(table: TableRows) -> TableRows:
 def _is(difference: Difference, entry: Entry) -> bool:
     """The tag of what belongs to a table is the table's name, a space, and its own."""
     tag = printable(entry.name)
+    told = f"{difference.kind} {difference.name}"  # also what is said of it, such as a comment
+    if entry.kind == "SCHEMA":
+        return not difference.within and (difference.name == tag or told.endswith(f" schema {tag}"))
     if entry.kind != "EVENT TRIGGER":
         return bool(difference.within) and tag.endswith(
             f" {difference.name.removeprefix(f'{difference.within}.')}"
         )
-    told = f"{difference.kind} {difference.name}"  # also what is said of it, such as a comment
     return told.endswith((f"event trigger {tag}", f"event trigger {quoted(tag)}"))

@@ -26,7 +26,7 @@ def prepared(
     role = database.role(asked)
     role.require()
     require_major(asked, major_of(wanted.facts))
-    what = _restorable(wanted, role)
+    what = _restorable(wanted, role, owners=like is not None)
     owners, warnings = _owners(asked, server, what, role, like)
     database.require_room(asked, what.facts, like)
     own = server.target(place, dbname=name)
@@ -53,10 +53,13 @@ def major_of(facts: Facts) -> int:
     return int(re.split(r"\D", facts.engine_version, maxsplit=1)[0])
 
 
-def _restorable(wanted: Filling, role: Role) -> Filling:
+def _restorable(wanted: Filling, role: Role, *, owners: bool) -> Filling:
     if role.is_superuser:
         return wanted
-    return replace(wanted, choice=choice.without_event_triggers(wanted.choice, wanted.contents))
+    chosen = choice.without_event_triggers(wanted.choice, wanted.contents)
+    if owners:
+        chosen = choice.without_enforcement(chosen, wanted.contents)
+    return replace(wanted, choice=chosen)
 
 
 def _owners(

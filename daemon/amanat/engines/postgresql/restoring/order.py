@@ -68,6 +68,14 @@ def event_triggers(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if entry.kind == "EVENT TRIGGER" or _is_of_event_trigger(entry))
 
 
+def owner_of_public(entries: Sequence[Entry]) -> str | None:
+    """Where no entry brings it: pg_dump of 14 tells only what was granted (``selectDumpableNamespace``)."""
+    if any((entry.kind, entry.name) == ("SCHEMA", "public") for entry in entries):
+        return None
+    owners = (entry.owner for entry in entries if (entry.kind, entry.name) == ("ACL", "SCHEMA public"))
+    return next(owners, None)
+
+
 def _is_of_event_trigger(entry: Entry) -> bool:
     """As ``_tocEntryRestorePass`` of ``pg_backup_archiver.c`` tells them."""
     return entry.kind in {"COMMENT", "SECURITY LABEL"} and (entry.name or "").startswith("EVENT TRIGGER ")

@@ -27,6 +27,11 @@ from amanat.engines.postgresql.restoring.watch import Watch
 from amanat.host import process
 from amanat.ports.run import Control
 
+_MAY_OWN_PUBLIC = """
+SELECT 1 FROM pg_namespace
+WHERE nspname = 'public' AND pg_has_role(nspowner, 'USAGE') AND pg_has_role(%s, 'MEMBER')
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
@@ -69,6 +74,8 @@ def restore(
     late = (*(order.granted_by_others(contents) if owners and jobs > 1 else ()), *order.event_triggers(contents))
     with session(target, control) as asked:
         _prepare(asked, target, schemas(facts))
+        if owners and (owner := order.owner_of_public(contents)):
+            _own_public(asked, owner)
         target = sessions.with_settings(sessions.chosen(asked, jobs), target, asked.options)
     plain = _plain(owners=owners, tablespaces=tablespaces, subscriptions=subscriptions)
     tool = (client.tool("pg_restore"), "--verbose", "--no-password", f"--dbname={target.conninfo}")
@@ -118,6 +125,12 @@ def _prepare(asked: Session, target: Target, names: Sequence[str]) -> None:
     asked.ask("SET default_transaction_read_only = off")  # a role may have it on
     for name in names:
         asked.ask(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+
+
+def _own_public(asked: Session, owner: str) -> None:
+    """Where the role may: otherwise the comparison tells."""
+    if asked.ask(_MAY_OWN_PUBLIC, [owner]):
+        asked.ask(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(owner)))
 
 
 def _plain(*, owners: bool, tablespaces: bool, subscriptions: bool) -> list[str]:

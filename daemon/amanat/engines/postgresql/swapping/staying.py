@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
+from amanat.domain.errors import SourceError
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.swapping import properties
 from amanat.engines.postgresql.swapping.properties import Properties
@@ -15,6 +16,22 @@ WHERE d.datname = %s::name ORDER BY 1
 _SLOTS = """
 SELECT slot_name::text FROM pg_replication_slots WHERE database = %s::name AND NOT temporary ORDER BY 1
 """
+
+
+def require_droppable(asked: Session, name: str) -> None:
+    """SourceError: a database that has a subscription is not dropped (``dropdb`` of dbcommands.c)."""
+    if subscriptions := [subscription for (subscription,) in asked.ask(_SUBSCRIPTIONS, [name])]:
+        by_hand = (
+            sql.SQL("ALTER SUBSCRIPTION {0} DISABLE; ALTER SUBSCRIPTION {0} SET (slot_name = NONE); ").format(each)
+            + sql.SQL("DROP SUBSCRIPTION {};").format(each)
+            for each in map(sql.Identifier, subscriptions)
+        )
+        opened = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true;").format(sql.Identifier(name)).as_string()
+        raise SourceError(
+            f"database {name} cannot be dropped while it has subscriptions: {', '.join(subscriptions)}",
+            hint=f"as a superuser: {opened} and in it: {' '.join(each.as_string() for each in by_hand)} "
+            "and at the publisher drop their slots, if nothing else reads them",
+        )
 
 
 def warnings(asked: Session, live: str, outgoing: str) -> Iterator[str]:
