@@ -1,13 +1,15 @@
 """Back to a snapshot and forth again, while the application goes on writing: the rows tell, not the exit codes."""
 
 import contextlib
+import os
+import pty
 import time
 
 import psycopg
 import pytest
 
 from tests.support.applications import PostgresqlApplication, SqliteApplication
-from tests.support.cli import wait_for
+from tests.support.cli import COMMAND, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +112,7 @@ def test_what_others_lock_holds_up_no_rollback_to_a_warm_one(tmp_path, postgres)
         application.amanat.ok(*ROLLBACK)
         assert time.monotonic() - began < 3
     detail = application.amanat.query("SELECT detail FROM entries WHERE kind = 'rollback'")[0]["detail"]
-    assert "not counted in the time there was: public.users" in detail
+    assert "not counted, then or now: public.users" in detail
 
 
 def test_an_unhappy_question_before_the_swap_leaves_all_as_it_is(application):
@@ -175,3 +177,32 @@ def test_killed_where_a_hook_runs_it_is_finished_or_taken_back(application, mome
         assert (told, asides) == ([], [])
         amanat.ok(*ROLLBACK)
         assert application.digests() == taken
+
+
+def test_a_plan_changes_nothing_and_names_a_newer_snapshot(application):
+    held = application.snapshot()
+    newer = application.amanat.json("snapshot", "app", "--name=by_hand")["id"]
+    application.execute("INSERT INTO surveys VALUES (501, 'later', 1)")
+    plan = application.amanat.json("rollback", "app", "--dry-run")
+    assert (plan["snapshot"]["id"], plan["newer"]["id"], plan["warm"]) == (held, newer, None)
+    assert any("surveys: 500 rows then, 501 now" in line for line in plan["lost"])
+    assert f"a newer proven one is {newer}" in application.amanat.ok("rollback", "app", "--dry-run")
+    assert application.amanat.query("SELECT * FROM runs WHERE stage = 'rollback'") == []
+
+
+def test_a_question_is_seen_and_ctrl_c_ends_it(sqlite_application):
+    """On a terminal: nothing is drawn over the question, and the first Ctrl-C is heard."""
+    sqlite_application.snapshot()
+    amanat, spoken = sqlite_application.amanat, b""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(amanat.folder)
+        os.execve(COMMAND[0], [*COMMAND, "rollback", "app", "--purpose=x"], amanat.environment())
+    while b"[y/N]" not in spoken:
+        spoken += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert b"\x1b[2K" not in spoken
+    assert amanat.query("SELECT * FROM runs WHERE stage = 'rollback'") == []

@@ -17,7 +17,7 @@ class Changed:
 class Changes:
     """``tables``: whose rows are more or fewer; rows that were only altered do not show. ``schema``: what of the
     structure differs, by object. ``migrations``: names of those that were applied since. ``not_counted``: tables
-    whose rows could not be counted in the time there was.
+    whose rows were not counted when the snapshot was taken, or could not be in the time there was.
     """
 
     tables: tuple[Changed, ...] = ()
@@ -33,7 +33,7 @@ class Changes:
         yield from (f"migration {name}: applied since" for name in self.migrations)
         yield from (f"schema: {each}" for each in self.schema)
         if self.not_counted:
-            yield f"not counted in the time there was: {', '.join(self.not_counted)}"
+            yield f"rows not compared, for they were not counted, then or now: {', '.join(self.not_counted)}"
 
 
 def _rows(changed: Changed) -> str:

@@ -33,6 +33,11 @@ def accept(ports: Ports, database: Database, *, by: str, reason: str, wait: floa
             raise RefusedError(
                 f"{held[0].name} is held: {held[0].held}", hint=f"amanat release kept:{database.name} --reason …"
             )
+        if ports.locks.is_migrating(database.name):
+            raise BusyError(
+                f"a migration of {database.name} is under way, which may have to go back",
+                hint="accept when it is over",
+            )
         if not kept:
             raise NotFoundError(f"nothing of {database.name} is kept", hint="`amanat status` shows what is")
         with _site(ports, database) as site:

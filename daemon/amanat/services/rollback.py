@@ -8,7 +8,7 @@ from amanat.domain.account import Account
 from amanat.domain.aside import Aside, AsideKind, Swap
 from amanat.domain.errors import AnswerError, ProofError
 from amanat.domain.hooks import Moment
-from amanat.domain.model import Run, Snapshot, Stage
+from amanat.domain.model import Run, Scope, Snapshot, Stage
 from amanat.domain.policy import MANUAL, Database
 from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
@@ -27,13 +27,16 @@ _COUNTING_WARM_SECONDS = 0.5  # of the three that all of it may take, whatever t
 
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
-    """What a rollback would do. ``lost``: what was written since, as lines. ``warm``: what would be swapped in."""
+    """What a rollback would do. ``lost``: what was written since, as lines. ``warm``: what would be swapped in.
+    ``newer``: a proven one that was passed over.
+    """
 
     database: Database
     snapshot: Snapshot
     age: timedelta
     lost: tuple[str, ...]
     warm: Aside | None
+    newer: Snapshot | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,9 @@ def look(ports: Ports, database: Database, to: str) -> Prospect:
         seconds = _COUNTING_WARM_SECONDS if warm else _COUNTING_SECONDS
         lost = tuple(place.restorer.changes(facts, place.place, control, seconds=seconds).describe())
     age = ports.now() - snapshot.taken_at
-    return Prospect(database=database, snapshot=snapshot, age=age, lost=lost, warm=warm)
+    newest = ports.register.newest_snapshot(database=database.name, scope=Scope(), proven=True)
+    newer = newest if newest and newest.taken_at > snapshot.taken_at else None
+    return Prospect(database=database, snapshot=snapshot, age=age, lost=lost, warm=warm, newer=newer)
 
 
 def rollback(ports: Ports, wanted: Wanted) -> Done:

@@ -70,7 +70,8 @@ def applied_since(connection: sqlite3.Connection, then: Sequence[Mapping[str, ob
         before = known.get(now["table"], {})
         if now["name"] and now["name"] != before.get("name"):
             more = int(str(now["count"])) - int(str(before.get("count", 0)))
-            yield from _newest(connection, str(now["framework"]), max(1, more))
+            if more >= 0:  # of fewer, the last one was there before
+                yield from _newest(connection, str(now["framework"]), max(1, more))
 
 
 def _newest(connection: sqlite3.Connection, framework: str, count: int) -> list[str]:

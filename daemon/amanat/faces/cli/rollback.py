@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amanat.domain.errors import ConfigurationError, RefusedError
+from amanat.domain.errors import ConfigurationError, ExitCode, RefusedError
 from amanat.domain.model import utc_text
 from amanat.domain.units import format_duration, format_size
 from amanat.faces.cli import output, progress, session
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from amanat.services.rollback import Prospect
 
 _PANEL = "Going back"
-DatabaseName = Annotated[str, typer.Argument(help="A configured database.")]
+DatabaseName = Annotated[str, typer.Argument(help="A configured database, or laravel:FOLDER.")]
 Purpose = Annotated[str, typer.Option(help="Why, for the register and the rollback log.")]
 
 
@@ -75,7 +75,8 @@ def rollback(
             show_default="the newest proven pre-release one, else the newest proven",
         ),
     ] = "",
-    purpose: Purpose,
+    purpose: Purpose = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do; change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: output.By = "",
     wait: output.Wait = "1m",
@@ -91,16 +92,20 @@ def rollback(
     from amanat.services import rollback as service
 
     waiting = output.seconds(wait)
-    if not purpose.strip():
+    if not purpose.strip() and not dry_run:
         raise ConfigurationError("a rollback needs a purpose", hint='say why: --purpose "release 2.1.0 failed"')
+    looking = session.open_app()
+    prospect = service.look(looking.ports, looking.database(database), to)
+    if dry_run:
+        _show_plan(prospect, as_json=as_json)
+        return
+    if not as_json:
+        _show(prospect)
+    if not yes:  # before anything draws on the terminal, or listens to its signals
+        _confirm(f"Roll {database} back to snapshot {prospect.snapshot.id}?")
     with progress.shown(silent=as_json) as on_progress:
         app = session.open_app(on_progress=on_progress)
         session.stop_on_signals(app.stop)
-        prospect = service.look(app.ports, app.database(database), to)
-        if not as_json:
-            _show(prospect)
-        if not yes:
-            _confirm(f"Roll {database} back to snapshot {prospect.snapshot.id}?")
         wanted = service.Wanted(prospect=prospect, by=output.who(by), purpose=purpose.strip(), wait=waiting)
         with app.documented():
             done = service.rollback(app.ports, wanted)
@@ -125,8 +130,8 @@ def undo(
 
     waiting = output.seconds(wait)
     app = session.open_app()
-    session.stop_on_signals(app.stop)
     found = app.database(database)
+    session.stop_on_signals(app.stop)
     with app.documented():
         reconcile.settle_swaps(app.ports, found.name)
     kept = asides.before(app.ports, found.name)
@@ -175,16 +180,41 @@ def _show(prospect: "Prospect") -> None:
     typer.echo(f"  taken {output.local(snapshot.taken_at)}, {format_duration(prospect.age)} ago{purpose}")
     if prospect.warm:
         typer.echo(f"  {prospect.warm.name} stands ready, restored from it: it only has to be swapped in")
+    if prospect.newer:
+        newer = prospect.newer
+        typer.echo(f"  a newer proven one is {newer.id} ({newer.policy}, {output.local(newer.taken_at)}): --to")
     typer.echo("What was written since is swapped out, and kept for `amanat undo`:")
-    for line in prospect.lost or ("nothing that counts of rows, sequences and migrations show",):
+    for line in prospect.lost or ("nothing that shows in row counts, sequences, migrations and structure",):
         typer.echo(f"  {output.one_line(line)}")
+
+
+def _show_plan(prospect: "Prospect", *, as_json: bool) -> None:
+    from amanat.services.report import aside_row, snapshot_row
+
+    if not as_json:
+        _show(prospect)
+        return
+    output.print_json(
+        {
+            "database": prospect.database.name,
+            "snapshot": snapshot_row(prospect.snapshot),
+            "age_seconds": prospect.age.total_seconds(),
+            "lost": list(prospect.lost),
+            "warm": aside_row(prospect.warm) if prospect.warm else None,
+            "newer": snapshot_row(prospect.newer) if prospect.newer else None,
+        }
+    )
 
 
 def _confirm(question: str) -> None:
     """RefusedError where nobody can be asked, or the answer is no."""
     if not sys.stdin.isatty():
         raise RefusedError(f"{question} Nobody can be asked here", hint="say --yes")
-    if not typer.confirm(question, err=True):
+    try:
+        confirmed = typer.confirm(question, err=True)
+    except typer.Abort:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if not confirmed:
         raise RefusedError("not confirmed", hint="nothing was changed")
 
 

@@ -39,6 +39,8 @@ def _newest(
     (framework,) = [known for known in FRAMEWORKS if known.name == now["framework"]]
     table = sql.Identifier(entry.table.schema, entry.table.name)
     count = int(str(now["count"])) - int(str(then.get("count", 0)))
+    if count < 0:  # of fewer, the last one was there before
+        return
     for name, _ in asked.ask(sql.SQL(framework.newest(max(1, count))).format(table=table)):
         yield str(name)
 
