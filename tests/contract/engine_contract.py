@@ -139,6 +139,7 @@ class EngineContract:
         assert described.compact == facts.description
         subject.transaction(["CREATE TABLE later (id integer PRIMARY KEY)"])
         changed = subject.engine.described(tmp_path, control)
+        subject.transaction(["DROP TABLE later"])  # the subject serves other tests too
         assert changed.fingerprint != described.fingerprint
         assert [item.kind for item in {*changed.objects} - {*described.objects} if item.name == "later"]
 

@@ -4,6 +4,7 @@ import contextlib
 import re
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from amanat.domain.description import DatabaseObject
@@ -85,10 +86,22 @@ def test_a_database_that_is_not_there(pair, tmp_path):
 @contextlib.contextmanager
 def closed(postgres, *names):
     for name in names:
-        postgres.psql(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+        postgres.psql(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
     yield
     for name in names:
-        postgres.psql(f"GRANT CONNECT ON DATABASE {name} TO PUBLIC")
+        postgres.psql(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')
+
+
+_OPEN = """
+SELECT datname FROM pg_database WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT')
+"""
+
+
+def others(pair):
+    """All but the live one, whichever tests they are of."""
+    with psycopg.connect(**pair.live) as asked:
+        found = asked.execute(_OPEN)
+        return [name for (name,) in found if name != pair.name]
 
 
 def test_another_database_serves_to_connect_to_and_if_there_is_none_that_is_told(pair, tmp_path):
@@ -96,7 +109,7 @@ def test_another_database_serves_to_connect_to_and_if_there_is_none_that_is_told
     found = pair.facts(tmp_path)
     with closed(pair.postgres, "postgres", "template1"):
         require(pair.by(role), found, pair.place, RunControl())
-        with closed(pair.postgres, pair.beside):
+        with closed(pair.postgres, *others(pair)):
             pair.postgres.psql(f'ALTER DATABASE "{pair.beside}" OWNER TO postgres')
             told = refused(pair, found, pair.by(role))
     assert 'permission denied for database "postgres"' in told.message
