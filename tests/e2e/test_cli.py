@@ -238,7 +238,7 @@ def test_shell_completion(amanat, shell):
 
 def test_completed_words(amanat):
     asked = {"_AMANAT_COMPLETE": "complete_bash", "COMP_WORDS": "amanat re", "COMP_CWORD": "1"}
-    assert amanat.ok(env=asked).split() == ["release", "reconcile", "register"]
+    assert amanat.ok(env=asked).split() == ["restore", "release", "reconcile", "register"]
 
 
 def test_a_progress_bar_on_a_terminal(tmp_path):
