@@ -1,5 +1,6 @@
 """Which engine serves a configured database, and with which password."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -113,6 +114,7 @@ def of_application(folder: Path, connection: str | None, configured: Iterable[Da
         environment=environment,
         engine=engine,
         source=LaravelSource(folder=folder, connection=connection),
+        asked_as=shlex.quote(f"laravel:{folder}"),
     )
 
 

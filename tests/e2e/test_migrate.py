@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import pty
+import re
+import shlex
 import signal
 import sqlite3
 import sys
@@ -78,6 +80,33 @@ def test_the_exit_code_is_that_of_the_command(amanat, script, code):
     assert ("amanat rollback app --to" in done.stderr) is (code != 0)
     (run,) = runs(amanat, "migration")
     assert run["outcome"] == ("failed" if code else "succeeded")
+
+
+def test_the_way_back_of_an_application_that_is_not_configured(amanat):
+    folder = amanat.folder / "back end"
+    folder.mkdir()
+    (folder / "artisan").touch()
+    env_file = f"APP_ENV=local\nDB_CONNECTION=sqlite\nDB_DATABASE={amanat.folder / 'app.sqlite'}\n"
+    (folder / ".env").write_text(env_file)
+    command = ["migrate", f"laravel:{folder}", "--purpose=x", "--", "sh", "-c", f"{ADD}; exit 1"]
+    done = amanat.run(*command)
+    (way_back,) = (line for line in done.stderr.splitlines() if "to go back" in line and "→" in line)
+    assert "phone" in columns(amanat)
+    words = shlex.split(way_back.partition("to go back: ")[2].replace("…", "back"))
+    assert words[:3] == ["amanat", "rollback", f"laravel:{folder}"]
+    amanat.ok(*words[1:], "--yes")
+    assert "phone" not in columns(amanat)
+
+
+def test_the_register_tells_it_in_short(amanat):
+    amanat.ok(*migrate("sh", "-c", ADD))
+    (account,) = accounts(amanat)
+    assert re.fullmatch(r"snapshot \w+ of [\d-]+ [\d:]+ UTC \(readable\)", account["origin"])
+    for told in (amanat.ok("register"), amanat.ok("register", "export", "--format=csv")):
+        assert f"{account['origin']} → sh exited with 0" in told
+        assert '"steps"' not in told
+    (row,) = (row for row in amanat.json("register") if row["kind"] == "migration")
+    assert json.loads(row["detail"]) == account
 
 
 def test_the_command_has_our_terminal_and_our_umask(amanat):

@@ -95,17 +95,36 @@ def test_a_pattern_that_matches_nothing_makes_nothing(subject):
     assert not subject.exists("none")
 
 
-def test_a_damaged_snapshot_makes_nothing(subject):
-    amanat = subject.application.amanat
-    (row,) = amanat.json("list")
-    artefact = amanat.store / row["path"]
+def spoil(artefact):
     spoiled = bytearray(artefact.read_bytes())
     spoiled[len(spoiled) // 2] ^= 1
     artefact.write_bytes(spoiled)
+
+
+def test_a_damaged_snapshot_makes_nothing(subject):
+    amanat = subject.application.amanat
+    (row,) = amanat.json("list")
+    spoil(amanat.store / row["path"])
     amanat.fails(7, "restore", "latest", "--to", subject.name("bad"))
     assert not subject.exists("bad")
-    said = amanat.fails(7, "rollback", "app", "--yes", "--purpose=x")
-    assert "SHA-256" in said
+
+
+@pytest.mark.parametrize("command", [("restore", "latest", "--to"), ("rollback", "app", "--yes", "--purpose=x")])
+def test_damage_that_is_found_is_noted(tmp_path, command):
+    application = SqliteApplication(tmp_path)
+    id_ = application.snapshot()
+    amanat = application.amanat
+    spoil(amanat.store / amanat.json("show", id_)["path"])
+    to = (str(tmp_path / "new.sqlite"),) if command[0] == "restore" else ()
+    assert "SHA-256" in amanat.fails(7, *command, *to)
+    (row,) = amanat.json("list")
+    assert (row["state"], row["proof"]) == ("damaged", "none")
+    gate = amanat.run("gate", "app")
+    assert (gate.returncode, "damaged" in gate.stdout) == (4, True), gate
+    (told,) = (entry for entry in amanat.json("register") if entry["kind"] == "verify")
+    assert (told["outcome"], told["snapshot"]) == ("failed", id_)
+    assert "SHA-256" in told["detail"]
+    assert "holds" in amanat.ok("register", "verify")
 
 
 def test_a_sqlite_snapshot_needs_no_configured_database(tmp_path):

@@ -274,6 +274,23 @@ def test_a_newest_artefact_that_nothing_here_opens(taken):
     assert "cannot be opened" in only(taken, Name.ARCHIVES, Level.FAIL).found
 
 
+def test_a_file_that_no_rollback_could_exchange(taken):
+    taken.source.with_name("linked.sqlite").hardlink_to(taken.source)
+    found = only(taken, Name.ROLLBACK, Level.WARN)
+    assert ("hard links" in found.found, found.subject) == (True, "app")
+
+
+def test_a_role_that_may_read_and_not_roll_back(taken, postgres):
+    role = postgres.role("IN ROLE pg_read_all_data")
+    parameters = {**postgres.database(), "user": role}
+    far = Database(name="far", environment="production", source=PostgresqlSource(parameters=parameters))
+    policies = {name: replace(taken.policy, name=name, databases=("far",)) for name in ("nightly", "weekly")}
+    found = examined(taken, configuration=Configuration(databases={"far": far}, policies=policies))
+    (told,) = (check for check in found if check.name is Name.ROLLBACK)
+    assert (told.level, told.subject) == (Level.WARN, "far")
+    assert "CREATEDB" in told.remedy
+
+
 def test_a_password_file_that_others_may_read(taken, tmp_path):
     file = tmp_path / "password"
     file.write_text("secret\n")

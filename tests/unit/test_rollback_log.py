@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amanat import deferred
-from amanat.domain.account import Account, parse
+from amanat.domain.account import Account, in_short, parse
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import StoreError
 from amanat.domain.events import Event
@@ -102,6 +102,26 @@ def test_a_failure_and_an_outage_of_no_time():
     assert "| Failed because | no room |" in text
     assert "| Outage | 0.00s |" in text and "| Took | 1h1m |" in text
     assert "```" not in text and "Checks" not in text and "take it back" not in text
+
+
+def test_a_hook_that_failed_after_the_swap_is_no_failure_of_it():
+    text = rollback_log.render([entry(replace(ACCOUNT, failure="php exited with 1"))])
+    assert "| After it | php exited with 1 |" in text
+    assert "Failed because" not in text
+
+
+@pytest.mark.parametrize(
+    ("account", "outcome", "line"),
+    [
+        (ACCOUNT, "succeeded", f"{ACCOUNT.origin} → {ACCOUNT.result}"),
+        (replace(ACCOUNT, failure="no room"), "failed", "no room"),
+        (Account(result="new.sqlite", failure="no hook"), "succeeded", "new.sqlite; after it: no hook"),
+        ("expired", "succeeded", "expired"),
+        ("17", "", "17"),
+    ],
+)
+def test_in_short(account, outcome, line):
+    assert in_short(entry(account).detail, outcome) == line
 
 
 @pytest.mark.parametrize(

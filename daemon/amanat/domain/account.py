@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from amanat.domain.model import Outcome
+
 _LONGEST_SECONDS = 1e9
 
 
@@ -35,6 +37,23 @@ class Account:
         """JSON, for the detail of an entry."""
         told = {key: value for key, value in asdict(self).items() if value not in ("", (), None)}
         return json.dumps(told, ensure_ascii=False)
+
+
+def told(detail: str) -> Account:
+    """By an entry; what is no account is the result as it is."""
+    try:
+        return parse(detail)
+    except (ValueError, RecursionError):
+        return Account(result=detail)
+
+
+def in_short(detail: str, outcome: str) -> str:
+    """Of an entry, one line: from what to what, or why not."""
+    account = told(detail)
+    if account.failure and outcome != Outcome.SUCCEEDED:
+        return account.failure
+    way = " → ".join(filter(None, (account.origin, account.result)))
+    return f"{way}; after it: {account.failure}" if account.failure else way
 
 
 def parse(text: str) -> Account:

@@ -50,7 +50,7 @@ Source = SqliteSource | PostgresqlSource | LaravelSource
 class Database:
     """A configured source. ``engine`` is None where only the application's ``.env`` can tell. ``application``: the
     folder of the application whose database it is. ``rollback_log``: the document that tells of restores and
-    rollbacks.
+    rollbacks. ``asked_as``: how one that is not in the policy file is named on a command line.
     """
 
     name: str
@@ -61,6 +61,11 @@ class Database:
     rollback_log: Path | None = None
     application: Path | None = None
     hooks: Hooks = field(default_factory=dict)
+    asked_as: str = ""
+
+    @property
+    def reference(self) -> str:
+        return self.asked_as or self.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,10 +146,12 @@ def _configuration(patient: Patient) -> Check:
 
 def _of_database(ports: Ports, patient: Patient, database: Database) -> list[Check]:
     policies = [policy for policy, one in patient.configuration.pairs() if one == database]
+    examined = _examined(ports, database, policies or [MANUAL])
     found = [
         *about(database.name, [_secrets(ports, database, policies)]),
-        *of_database(database.name, _examined(ports, database, policies or [MANUAL])),
+        *of_database(database.name, examined),
         *about(database.name, _archives(ports, database)),
+        *about(database.name, _rollback(ports, database, examined)),
         *about(database.name, timing.overlaps(policies, ports.now())),
     ]
     for policy in policies:
@@ -223,6 +225,23 @@ def _archives(ports: Ports, database: Database) -> list[Check]:
     control = ports.controls(timeout=_DATABASE_TIMEOUT, label={"database": database.name})
     prover = ports.prover_of(newest.engine)
     return [asked(Name.ARCHIVES, lambda: prover.examine(ports.store.path(newest.path), control))]
+
+
+def _rollback(ports: Ports, database: Database, examined: dict[str, list[Check]]) -> Iterator[Check]:
+    """Snapshots can be taken without, so that it cannot be done is a warning."""
+    if any(check.name is Name.SOURCE and not check.ok for checks in examined.values() for check in checks):
+        return
+    found = asked(Name.ROLLBACK, lambda: _swappable(ports, database))
+    yield found if found.ok else Check.warn(found.name, found.found, found.remedy)
+
+
+def _swappable(ports: Ports, database: Database) -> str:
+    control = ports.controls(timeout=_DATABASE_TIMEOUT, label={"database": database.name})
+    mark = new_id()
+    with ports.locks.run(mark), ports.scratch.folder(mark) as scratch:
+        place = place_of(ports, database.name, mark, (ports.store.root, scratch))
+        ports.restorer_of(database).require_swap(None, place, control)
+    return "it may be rolled back here"
 
 
 def _present(ports: Ports, database: Database) -> Iterator[Snapshot]:

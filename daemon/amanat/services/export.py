@@ -1,6 +1,7 @@
 """The entries for an auditor: JSON, CSV, Markdown or HTML, piece by piece as they are read.
 
-JSON holds the columns as they are stored, so the hashes can be worked out from it; the others are for reading.
+JSON holds the columns as they are stored, so the hashes can be worked out from it; the others are for reading, and
+tell in short what a rollback or a migration did.
 """
 
 import csv
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from itertools import chain as joined
 
-from amanat.domain import chain
+from amanat.domain import account, chain
 from amanat.domain.chain import Row
 from amanat.domain.entry import Entry
 from amanat.services import page
@@ -58,7 +59,13 @@ def _html(entries: Iterable[Row]) -> Iterator[str]:
 
 
 def _texts(entry: Row) -> Iterator[str]:
-    return ("" if entry[column] is None else str(entry[column]) for column in COLUMNS)
+    return (text(entry, column) for column in COLUMNS)
+
+
+def text(entry: Row, column: str) -> str:
+    """For reading: of an account, a line."""
+    value = "" if entry[column] is None else str(entry[column])
+    return account.in_short(value, str(entry["outcome"])) if column == "detail" else value
 
 
 WRITERS: dict[str, Callable[[Iterable[Row]], Iterator[str]]] = {

@@ -12,12 +12,13 @@ from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import AmanatError, BusyError, ToolError
 from amanat.domain.gate import Verdict, Wanted
 from amanat.domain.migrating import State, changes, way_back
-from amanat.domain.model import Outcome, Run, Snapshot, Stage, utc_text
+from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.ports import Ports
 from amanat.ports.enforcing import Asked
 from amanat.ports.run import Attached
 from amanat.services import enforce, find, gate
 from amanat.services.request import Request
+from amanat.services.restore import describe
 from amanat.services.runs import ActiveRun, holder_of, new_id, outcome_of, record_skip, recorded, warn
 
 _LOOKING = timedelta(minutes=2)
@@ -114,9 +115,9 @@ class _Guarded:
         self._order = order
         self._snapshot = snapshot
         self._account = Account(
-            origin=f"snapshot {snapshot.id} of {utc_text(snapshot.taken_at)}",
+            origin=describe(snapshot),
             steps=(shlex.join(order.command),),
-            undo=way_back(snapshot.database, snapshot.id),
+            undo=way_back(order.request.database.reference, snapshot.id),
         )
 
     def carried_out(self, run: Run) -> tuple[Attached, Account]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from amanat.domain.account import Account
 from amanat.domain.comparison import Comparison
 from amanat.domain.entry import Entry, EntryKind
-from amanat.domain.errors import AmanatError, ConfigurationError, ProofError
+from amanat.domain.errors import AmanatError, ConfigurationError, IntegrityError, ProofError
 from amanat.domain.model import EngineName, Facts, Outcome, ProofLevel, Run, Snapshot, Stage
 from amanat.domain.policy import MANUAL, Database, SqliteSource
 from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
-from amanat.services import find, intact, prove, site
+from amanat.services import damage, find, intact, prove, site
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
 from amanat.services.site import Site
 
@@ -95,7 +95,16 @@ def _restored(ports: Ports, wanted: Wanted, active: ActiveRun) -> Restored:
 
 
 def read(ports: Ports, snapshot: Snapshot, place: Site) -> Facts:
-    """Of a snapshot whose bytes are what was written: all of them are read, and hashed."""
+    """Of a snapshot whose bytes are what was written: all of them are read, and hashed; damage is noted."""
+    try:
+        return _intact(ports, snapshot, place)
+    except IntegrityError as exc:
+        (run,) = (run for run in ports.register.open_runs() if run.id == place.place.run)
+        damage.note(ports, snapshot, ProofLevel.STORED, run, exc)
+        raise
+
+
+def _intact(ports: Ports, snapshot: Snapshot, place: Site) -> Facts:
     manifest = intact.manifest_of(ports, snapshot, place.control)
     prove.prove(
         ports,

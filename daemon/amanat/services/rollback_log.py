@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 from amanat.domain import account
 from amanat.domain.account import Account
 from amanat.domain.entry import Entry, EntryKind
+from amanat.domain.model import Outcome
 from amanat.domain.units import format_duration
 from amanat.ports import Ports
 from amanat.services.markdown import cell, fenced, item
@@ -30,7 +31,7 @@ def render(entries: Iterable[Entry]) -> str:
 
 
 def _section(entry: Entry) -> str:
-    told = _account(entry.detail)
+    told = account.told(entry.detail)
     heading = f"\n## {entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}: {entry.kind} of {cell(entry.database)}\n"
     lists = (
         _list("Changed by it", told.changes),
@@ -41,23 +42,17 @@ def _section(entry: Entry) -> str:
     return heading + _FACTS + "".join(_facts(entry, told)) + _executed(told.steps) + "".join(lists)
 
 
-def _account(detail: str) -> Account:
-    """What is no account is told as it is."""
-    try:
-        return account.parse(detail)
-    except (ValueError, RecursionError):
-        return Account(result=detail)
-
-
 def _facts(entry: Entry, told: Account) -> Iterator[str]:
+    is_done = entry.outcome == Outcome.SUCCEEDED  # then it is a hook after it that failed
     facts = {
         "Who": entry.by,
         "Why": entry.purpose,
         "Environment": entry.environment,
         "Outcome": entry.outcome,
-        "Failed because": told.failure,
+        "Failed because": "" if is_done else told.failure,
         "From": told.origin,
         "To": told.result,
+        "After it": told.failure if is_done else "",
         "Snapshot": entry.snapshot or "",
         "Run": entry.run or "",
         "Took": _seconds(told.seconds) if told.seconds else "",

@@ -8,12 +8,11 @@ from functools import partial
 
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.errors import IntegrityError, ProofError
-from amanat.domain.events import Event
-from amanat.domain.model import Outcome, ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
+from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState, Stage, utc_text
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import find, intact, prove, reconcile, warm
+from amanat.services import damage, find, intact, prove, reconcile, warm
 from amanat.services.giving_way import GivingWay, Mark
 from amanat.services.rehearse import Rehearse, configured, policy_of, rehearsal
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
@@ -72,7 +71,7 @@ def _renewed(ports: Ports, snapshot: Snapshot, level: ProofLevel, active: Active
     try:
         active.restore_seconds = _prove(ports, snapshot, level, active, control)
     except (IntegrityError, ProofError) as exc:
-        _record(ports, replace(snapshot, failed_proof=level), ProofLevel.NONE, active.run, failure=exc)
+        damage.note(ports, snapshot, level, active.run, exc)
         raise
     _require_enough(snapshot, level)
     return _record(ports, replace(snapshot, failed_proof=None), level, active.run)
@@ -123,31 +122,18 @@ def _rehearsal(
             warm.take_over(ports, at(ports, database, place, control), policy, snapshot)
 
 
-def _record(
-    ports: Ports,
-    snapshot: Snapshot,
-    level: ProofLevel,
-    run: Run,
-    failure: IntegrityError | ProofError | None = None,
-) -> Snapshot:
-    """``level``: what was checked and holds; none after a failure."""
+def _record(ports: Ports, snapshot: Snapshot, level: ProofLevel, run: Run) -> Snapshot:
+    """``level``: what was checked and holds."""
     at = ports.now()
     renewed = _with_proof(snapshot, level, run, at)
-    if failure:
-        renewed = replace(renewed, read_at=snapshot.read_at, state=_state_of_damaged(ports, snapshot))
     entry = Entry.about(
         snapshot,
         EntryKind.DRILL if run.stage is Stage.DRILL else EntryKind.VERIFY,
         at=at,
         by=run.by,
-        outcome=Outcome.FAILED if failure else Outcome.SUCCEEDED,
         run=run.id,
-        detail=failure.message if failure else _told(renewed, level),
+        detail=_told(renewed, level),
     )
-    if failure:
-        ports.emit(
-            Event.SNAPSHOT_DAMAGED, database=snapshot.database, snapshot=snapshot.id, reason=failure.message
-        )
     ports.register.record_proof(renewed, entry)
     return renewed
 
@@ -155,7 +141,7 @@ def _record(
 def _with_proof(snapshot: Snapshot, level: ProofLevel, run: Run, at: datetime) -> Snapshot:
     """A level above the one that was checked stays as it was proven then."""
     read = replace(snapshot, read_at=at, state=SnapshotState.PRESENT)
-    if level is ProofLevel.NONE or level.reaches(snapshot.proof):
+    if level.reaches(snapshot.proof):
         return replace(read, proof=level, proof_at=at, proof_run=run.id)
     return read
 
@@ -165,8 +151,3 @@ def _told(renewed: Snapshot, level: ProofLevel) -> str:
         return f"proof {level}"
     since = f" of {utc_text(renewed.proof_at)}" if renewed.proof_at else ""
     return f"checked {level}; proof {renewed.proof}{since} stays"
-
-
-def _state_of_damaged(ports: Ports, snapshot: Snapshot) -> SnapshotState:
-    there = ports.store.path(snapshot.path).is_file()
-    return SnapshotState.DAMAGED if there else SnapshotState.MISSING

@@ -34,6 +34,7 @@ class Name(StrEnum):
     FILE_SYSTEM = "file-system"
     DRILL_DATABASE = "drill-database"
     ARCHIVES = "archives"
+    ROLLBACK = "rollback"
     SPACE = "space"
     OVERLAP = "overlap"
     LAST_SUCCESS = "last-success"

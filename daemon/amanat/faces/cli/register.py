@@ -75,7 +75,9 @@ def register(
 
 
 def _cells(entry: "Row") -> tuple[str, ...]:
-    texts = ["" if entry[column] is None else str(entry[column]) for column in ("sequence", *_SHOWN)]
+    from amanat.services.export import text
+
+    texts = [text(entry, column) for column in ("sequence", *_SHOWN)]
     with contextlib.suppress(ValueError):  # edited: shown as it is
         texts[1] = output.local_text(texts[1])
     return tuple(texts)
