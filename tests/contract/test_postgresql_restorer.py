@@ -240,6 +240,7 @@ def test_what_dead_runs_left_beside_this_database_is_swept(postgres, place):
     gone = [f"{database['dbname']}_amanat_{dead}", f"{PREFIX}{dead}"]
     staying = [
         f"{other['dbname']}_amanat_{dead}",
+        f"{database['dbname'][:-1]}_amanat_{dead}",  # of one whose name this one begins with
         f"{database['dbname']}_amanat_a11ce0000000",
         f"{database['dbname']}_before_{dead}",
     ]

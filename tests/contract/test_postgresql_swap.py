@@ -3,12 +3,14 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from amanat.domain.errors import BusyError, SourceError
 from amanat.engines.postgresql.swapping import swap as swapping
+from amanat.host.control import RunControl
 from tests.support.postgres_plugin import Postgres
 from tests.support.postgres_server import SETTINGS, Workspace
 from tests.support.postgres_swap import ON_BOTH_ENDS, Pair, connected, major, pair, postgres, writing
@@ -134,6 +136,27 @@ def test_a_plain_role_swaps_and_tells_the_settings_that_it_may_not_give(pair):
 
 
 @ON_BOTH_ENDS
+def test_a_setting_that_a_plain_role_could_not_give_is_not_taken_from_the_database_that_has_it(pair):
+    """Nobody has reset it: who may do so swaps back, and once more."""
+    role, owner = pair.plain_roles()
+    pair.postgres.psql(f"""
+        ALTER DATABASE "{pair.name}" SET work_mem TO '7MB';
+        ALTER DATABASE "{pair.name}" SET log_min_duration_statement TO 7;
+        ALTER ROLE {owner} IN DATABASE "{pair.name}" SET log_min_duration_statement TO 8;
+        COMMENT ON DATABASE "{pair.name}" IS 'first'""")
+    properties = pair.postgres.psql(PROPERTIES.format(pair.name))
+    assert pair.swap(server=pair.by(role)).warnings
+    pair.postgres.psql(f'ALTER DATABASE "{pair.name}" RESET work_mem')
+    assert pair.swap(pair.before, pair.beside).warnings == ()
+    assert pair.postgres.psql(PROPERTIES.format(pair.name)) == properties.replace(", - work_mem=7MB", "")
+    assert pair.swap().warnings == ()
+    assert pair.postgres.psql(PROPERTIES.format(pair.name)) == properties.replace(", - work_mem=7MB", "")
+    pair.postgres.psql(f'ALTER DATABASE "{pair.name}" RESET log_min_duration_statement')
+    pair.swap(pair.before, pair.beside)
+    assert "- log_min_duration_statement" not in pair.postgres.psql(PROPERTIES.format(pair.name))
+
+
+@ON_BOTH_ENDS
 def test_a_session_that_the_role_may_not_end_is_named_and_nobody_is_ended(pair, at_once):
     role, owner = pair.plain_roles()
     with connected(pair.live, application_name="psql") as mighty, connected(pair.live, user=owner) as other:
@@ -220,7 +243,10 @@ def test_what_cannot_go_over_is_told(publishing, place):
             FROM pg_database WHERE datname = '{pair.name}'""",
         pair.name,
     )
+    told = []
+    swapping.require(pair.server, None, replace(place, warn=told.append), RunControl())
     subscription, slot, tablespace, label = pair.swap().warnings
+    assert told == [f"once it is swapped: {subscription}", f"once it is swapped: {slot}"]
     assert f"the subscription far stays with {pair.before}, " in subscription
     assert f"the logical replication slot told stays with {pair.before}: " in slot
     assert (

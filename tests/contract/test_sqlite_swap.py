@@ -207,6 +207,39 @@ def _late(at):
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "path"), [("chmod", SWAPPED[1]), ("unlink", "app.sqlite-journal")], ids=["chmod", "unlink"]
+)
+def test_a_file_that_the_application_puts_there_at_the_last_moment_stays(tmp_path, call, path):
+    """It knows nothing of locks, and neither its rows nor its journal are ours to overwrite."""
+    at = scene(tmp_path, "delete")
+    new = build(tmp_path / "new.sqlite", TABLES.format("put"), journal_mode="wal")
+    delay = ["-P", str(tmp_path / path), "-e", f"trace={call}", "-e", f"inject={call}:delay_enter=1500000"]
+    application = _putting(at, new)
+    done = child(at.live, "swap", at.beside(), at.before(), around=strace(tmp_path.with_name("trace"), *delay))
+    assert application.communicate(timeout=30)[0].strip() == "put"
+    answer = told(done)
+    assert answer["error"] == "SourceError" and "has just become another file" in answer["message"]
+    assert str(at.before()) in answer["hint"]
+    assert (bodies(at.live), mode(at.live)) == ({"put", "since"}, "wal")
+    assert (bodies(at.beside()), bodies(at.before())) == ({"then"}, {"now"})
+    assert not at.restorer.is_swapped(str(at.beside()), str(at.before()), at.place(), RunControl())
+
+
+def _putting(at, new):
+    """Once the second link is there, and all is locked; and writes to it."""
+    script = (
+        "import os, sqlite3, sys, time\n"
+        "while not os.path.exists(sys.argv[3]): time.sleep(0.01)\n"
+        "time.sleep(0.5); os.rename(sys.argv[1], sys.argv[2])\n"
+        "c = sqlite3.connect(sys.argv[2], isolation_level=None)\n"
+        "c.execute(\"INSERT INTO facts VALUES (9, 'since')\"); print('put', flush=True); time.sleep(3)\n"
+    )
+    argv = ["python3", "-c", script, str(new), str(at.live), str(at.before())]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
 def test_names_that_do_not_fit_are_refused(tmp_path):
     at = scene(tmp_path, "wal")
     with pytest.raises(SourceError, match="does not exist"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from amanat.engines.postgresql.beside.leftovers import run_of
 from amanat.engines.postgresql.swapping.swap import names
 
 RUN = "0123456789ab"
@@ -23,3 +24,16 @@ def test_of_a_long_name_the_front_is_cut_between_two_characters(live):
 
 def test_one_that_just_fits_is_whole():
     assert names("a" * 43, RUN).before.startswith("a" * 43 + "_before_")
+
+
+@pytest.mark.parametrize("live", ["atis", "a" * 63, "a" + "ə" * 31])
+def test_what_stands_beside_is_known_by_its_name(live):
+    assert run_of(names(live, RUN).beside, live) == RUN
+    assert run_of(f"amanat_drill_{RUN}", live) == RUN
+    for other in (live, names(live, RUN).before, names(f"{live[:3]}_test", RUN).beside, f"{live}_amanat_"):
+        assert run_of(other, live) is None
+
+
+def test_one_whose_name_another_begins_with_is_another():
+    assert run_of(names("atis", RUN).beside, "atis_test") is None
+    assert run_of(names("atis_test", RUN).beside, "atis") is None

@@ -62,7 +62,8 @@ class Restorer(Protocol):
     def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
         """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
 
-        ``facts``: of what is to be restored first; None: it stands there already.
+        ``facts``: of what is to be restored first; None: it stands there already. What of the live one a swap
+        would leave behind, ``place.warn`` is told.
         """
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:

@@ -198,7 +198,7 @@ def _of_pair(ports: Ports, engine: Engine, policy: Policy, database: Database) -
         if not source.ok:
             return [source]
         try:
-            place = place_of(ports, database.name, mark, (ports.store.root, scratch))
+            place = place_of(ports, mark, (ports.store.root, scratch))
             return [
                 source,
                 *engine.examine(order, control),

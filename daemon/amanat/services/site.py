@@ -39,7 +39,7 @@ def opened(
     ports: Ports, database: Database, run: str, control: Control, *, warn: Callable[[str], None] = lambda _: None
 ) -> Iterator[Site]:
     with ports.store.staging(run) as folder, ports.scratch.folder(run) as scratch:
-        place = place_of(ports, database.name, run, (folder, scratch), warn=warn)
+        place = place_of(ports, run, (folder, scratch), warn=warn)
         yield at(ports, database, place, control)
 
 
@@ -49,7 +49,6 @@ def at(ports: Ports, database: Database, place: Place, control: Control) -> Site
 
 def place_of(
     ports: Ports,
-    database: str,
     run: str,
     folders: tuple[Path, Path],
     *,
@@ -59,10 +58,10 @@ def place_of(
     folder, scratch = folders
 
     def is_dead(other: str) -> bool:
-        """What stands there on purpose is no leaving."""
+        """What stands there on purpose is no leaving, whichever database it is of: servers are shared."""
         if not ports.register.knows_run(other) or ports.locks.is_alive(other):
             return False
-        kept = {aside.run for aside in ports.register.asides.all(database)}
+        kept = {aside.run for aside in ports.register.asides.all()}
         return other not in kept | {swap.run for swap in ports.register.asides.open_swaps()}
 
     return Place(run=run, folder=folder, scratch=scratch, is_dead=is_dead, warn=warn)

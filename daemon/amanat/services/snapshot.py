@@ -163,9 +163,7 @@ def _produce(ports: Ports, request: Request, active: ActiveRun, control: GivingW
         _, excuse = drills.excuse(request.policy.drills, facts.source_bytes, ports.now())
         for warning in (*artefact.warnings, *_told(request, excuse)):
             warn(ports, active, warning)
-        place = place_of(
-            ports, request.database.name, active.run.id, (folder, scratch), warn=partial(warn, ports, active)
-        )
+        place = place_of(ports, active.run.id, (folder, scratch), warn=partial(warn, ports, active))
         taken = Taken(
             engine=engine,
             run=active.run.id,

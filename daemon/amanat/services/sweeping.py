@@ -78,11 +78,11 @@ def _with_own_server(policy: Policy) -> list[Policy]:
 
 def _sweep_drill_server(ports: Ports, run: Run, database: Database, policy: Policy, control: Control) -> list[str]:
     with ports.scratch.folder(f"{run.id}-sweep") as scratch:
-        place = place_of(ports, database.name, run.id, (ports.store.staged(run.id), scratch))
+        place = place_of(ports, run.id, (ports.store.staged(run.id), scratch))
         return ports.rehearser_of(database, policy).sweep(place, control)
 
 
 def _sweep_beside(ports: Ports, run: Run, database: Database, control: Control) -> list[str]:
     with ports.scratch.folder(f"{run.id}-sweep") as scratch:
-        place = place_of(ports, database.name, run.id, (ports.store.staged(run.id), scratch))
+        place = place_of(ports, run.id, (ports.store.staged(run.id), scratch))
         return ports.restorer_of(database).sweep(place, control)

@@ -115,7 +115,7 @@ def _rehearsal(
     database, run = configured(ports, snapshot.database), active.run.id
     policy = policy_of(ports, snapshot.policy, snapshot.database)
     with ports.store.staging(run) as folder, ports.scratch.folder(run) as scratch:
-        place = place_of(ports, database.name, run, (folder, scratch), warn=partial(warn, ports, active))
+        place = place_of(ports, run, (folder, scratch), warn=partial(warn, ports, active))
         keep = active.run.stage is Stage.DRILL and warm.is_wanted(ports, policy, snapshot)
         yield rehearsal(ports, database, policy, place, control, keep=keep)
         if keep:

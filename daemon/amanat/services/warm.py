@@ -1,5 +1,6 @@
 """The warm database: a proven restore that stays beside the live one, ready to be swapped in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from amanat.domain.aside import Aside, AsideKind
@@ -31,7 +32,7 @@ def restored(ports: Ports, site: Site, policy: Policy, artefact: Path, facts: Fa
     checks = (*policy.checks, *policy.before_swap)
     order = RestoreOrder(artefact=artefact, facts=facts, name=name, checks=checks, stands_in=True)
     try:
-        restorer.require_swap(facts, site.place, site.control)
+        restorer.require_swap(facts, replace(site.place, warn=lambda _: None), site.control)  # nobody swaps now
         rehearsal = restorer.restore(order, site.place, site.control)
     except (RefusedError, SpaceError) as exc:
         warning = f"nothing is kept warm for a rollback: {exc.message}"

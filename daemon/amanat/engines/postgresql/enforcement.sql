@@ -2,8 +2,9 @@
 --
 -- Which event: at ddl_command_start nothing is locked or done yet, but only the command's tag is known. So what can
 -- be about no temporary object is refused there, before an ALTER TABLE queues for its lock. The rest, such as
--- CREATE TABLE, and ALTER TABLE in a session that has temporary tables, is judged at ddl_command_end and sql_drop,
--- which know the schema of what was made, changed or dropped; an error there takes the command back as well.
+-- CREATE TABLE, ALTER TABLE in a session that has temporary tables, and DROP TABLE IF EXISTS of what may not be
+-- there, is judged at ddl_command_end and sql_drop, which know the schema of what was made, changed or dropped; an
+-- error there takes the command back as well.
 -- What commits on its way (CONCURRENTLY) it could not take back: that is refused at the start too.
 CREATE SCHEMA amanat;
 COMMENT ON SCHEMA amanat IS 'Enforcement by Amanat. It is removed by: DROP SCHEMA amanat CASCADE';
@@ -39,9 +40,10 @@ BEGIN
         refused := NOT (
             tg_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE VIEW', 'CREATE SEQUENCE',
                        'CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE TYPE', 'CREATE DOMAIN')
-            OR pg_my_temp_schema() <> 0 AND current_query() !~* 'concurrently' AND (
-                tg_tag ~ '^(ALTER|DROP) (TABLE|VIEW|SEQUENCE|INDEX|FUNCTION|PROCEDURE|TYPE|DOMAIN|TRIGGER)$'
-                OR tg_tag IN ('CREATE INDEX', 'CREATE TRIGGER', 'COMMENT')));
+            OR tg_tag ~ '^(ALTER|DROP) (TABLE|VIEW|SEQUENCE|INDEX|FUNCTION|PROCEDURE|TYPE|DOMAIN)$'
+                       '|^(CREATE|ALTER|DROP) (TRIGGER|STATISTICS|RULE|POLICY)$|^CREATE INDEX$|^COMMENT$'
+            AND current_query() !~* 'concurrently'
+            AND (pg_my_temp_schema() <> 0 OR tg_tag ~ '^DROP' AND current_query() ~* 'if[[:space:]]+exists'));
     WHEN 'ddl_command_end' THEN
         refused := EXISTS (
             SELECT FROM pg_event_trigger_ddl_commands() c

@@ -52,8 +52,8 @@ def swap(names: Exchange, warn: Callable[[str], None], control: Control) -> Swap
             try:
                 names.outgoing.hardlink_to(names.live)
                 files.sync(names.live.parent)
-                began = _owned(connection, descriptor, names.live, control)
-                unkept = _replace(names)
+                began = _owned(connection, descriptor, names, control)
+                unkept = _replace(names, descriptor)
             except BaseException:
                 _take_back(names, connection, warn, wal=wal)
                 raise
@@ -101,19 +101,19 @@ def _prepare(incoming: Path, *, wal: bool) -> None:
     files.sync(incoming)
 
 
-def _owned(connection: sqlite3.Connection, descriptor: int, live: Path, control: Control) -> float:
+def _owned(connection: sqlite3.Connection, descriptor: int, names: Exchange, control: Control) -> float:
     """Nobody else has it open from here on, or may use it who opens it now; since when."""
     patience = Limited(control, _PATIENCE)
     while True:
         began = clock.monotonic()
         if _is_ours(descriptor) and _locked(connection) and _is_ours(descriptor):
-            _require_unmoved(descriptor, live)
+            _require_unmoved(descriptor, names)
             return began
         _let_go(connection)
         try:
             patience.wait(_PAUSE_SECONDS)
         except TimeoutExceededError as exc:
-            raise _busy(live, descriptor) from exc
+            raise _busy(names.live, descriptor) from exc
 
 
 def _is_ours(descriptor: int) -> bool:
@@ -138,16 +138,25 @@ def _let_go(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _require_unmoved(descriptor: int, live: Path) -> None:
-    if not os.path.samestat(os.fstat(descriptor), live.stat()):
-        raise SourceError(f"{live} has just become another file", hint="try again", transient=True)
+def _require_unmoved(descriptor: int, names: Exchange) -> None:
+    if not os.path.samestat(os.fstat(descriptor), names.live.stat()):
+        raise SourceError(
+            f"{names.live} has just become another file",
+            hint=f"see who puts one there, and try again; what it was before is {names.outgoing}",
+            transient=True,
+        )
 
 
-def _replace(names: Exchange) -> tuple[str, ...]:
-    """The last step is the one that counts. What lies beside the old file now is empty or void."""
+def _replace(names: Exchange, descriptor: int) -> tuple[str, ...]:
+    """The last step is the one that counts. What lies beside the old file now is empty or void.
+
+    Before each it is still the old file that lies there: who renames another one into its place asks for no lock.
+    """
     unkept = likeness.take_on(names.incoming, names.live)
     for ending in SIDE_FILES:
+        _require_unmoved(descriptor, names)
         beside(names.live, ending).unlink(missing_ok=True)
+    _require_unmoved(descriptor, names)
     names.incoming.rename(names.live)
     return unkept
 

@@ -4,10 +4,10 @@ import re
 
 from amanat.engines.postgresql.connection import Session
 from amanat.engines.postgresql.rehearsing import database
+from amanat.engines.postgresql.swapping import naming
 from amanat.ports.engine import Place
 
-_BESIDE = re.compile(r"(?P<live>.+)_amanat_(?P<run>[0-9a-f]{12})", re.DOTALL)
-_UNFINISHED = re.compile(rf"{database.PREFIX}(?P<run>[0-9a-f]{{12}})")
+_RUN = re.compile(r".*_(?P<run>[0-9a-f]{12})", re.DOTALL)
 _NAMES = "SELECT datname::text FROM pg_database ORDER BY 1"
 
 
@@ -21,8 +21,8 @@ def sweep(asked: Session, live: str, place: Place) -> list[str]:
 
 
 def run_of(name: str, live: str) -> str | None:
-    """The run that restored it beside ``live``, whose name may be cut there; None: it is none such."""
-    if unfinished := _UNFINISHED.fullmatch(name):
-        return unfinished["run"]
-    beside = _BESIDE.fullmatch(name)
-    return beside["run"] if beside and live.startswith(beside["live"]) else None
+    """The run that restored it beside ``live``, or had not finished to; None: it is none such."""
+    if not (found := _RUN.fullmatch(name)):
+        return None
+    run = found["run"]
+    return run if name in {naming.names(live, run).beside, f"{database.PREFIX}{run}"} else None

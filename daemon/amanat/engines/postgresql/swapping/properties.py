@@ -4,8 +4,9 @@ A dump has it under CREATE DATABASE and ``DATABASE PROPERTIES``, which a restore
 leaves out.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -43,7 +44,9 @@ _LISTS = {
     "temp_tablespaces",
     "unix_socket_directories",
 }
+_NOTE = "Amanat could not carry over these settings: "
 _LISTED = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
+Setting = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +102,26 @@ def carried(wanted: Properties, there: Properties, name: str) -> Iterator[sql.Co
         yield altered + sql.SQL("ALLOW_CONNECTIONS {}").format(sql.Literal(wanted.is_open))
 
 
-def settings(wanted: Properties, there: Properties, name: str) -> Iterator[sql.Composed]:
+def settings(wanted: Properties, there: Properties, name: str) -> Iterator[tuple[Setting, sql.Composed]]:
     """As ``carried``, for what sessions in it begin with; not every role may set all of it."""
-    for role, key in sorted(there.settings.keys() - wanted.settings.keys()):
-        yield _altered(role, name) + sql.SQL("RESET {}").format(sql.Identifier(key))
-    for (role, key), value in sorted(wanted.settings.items()):
-        if there.settings.get((role, key)) != value:
-            yield _altered(role, name) + sql.SQL("SET {} TO {}").format(sql.Identifier(key), _value(key, value))
+    for setting in sorted(there.settings.keys() - wanted.settings.keys()):
+        if not _is_noted(there, setting):
+            role, key = setting
+            yield setting, _altered(role, name) + sql.SQL("RESET {}").format(sql.Identifier(key))
+    for setting, value in sorted(wanted.settings.items()):
+        if there.settings.get(setting) != value:
+            role, key = setting
+            given = sql.SQL("SET {} TO {}").format(sql.Identifier(key), _value(key, value))
+            yield setting, _altered(role, name) + given
+
+
+def note(lacking: Iterable[Setting], name: str) -> sql.Composed:
+    """For the database that goes out, ``name``: once it comes back, nobody has reset what the other one lacks.
+
+    Its comment is free to say so: the other one has what that said.
+    """
+    told = sql.Literal(_NOTE + json.dumps(sorted(lacking)))
+    return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), told)
 
 
 def labelled(wanted: Properties, there: Properties, name: str) -> Iterator[sql.Composed]:
@@ -115,6 +131,11 @@ def labelled(wanted: Properties, there: Properties, name: str) -> Iterator[sql.C
             yield sql.SQL("SECURITY LABEL FOR {} ON DATABASE {} IS {}").format(
                 sql.Identifier(provider), sql.Identifier(name), sql.Literal(label)
             )
+
+
+def _is_noted(there: Properties, setting: Setting) -> bool:
+    told = there.comment or ""
+    return told.startswith(_NOTE) and json.dumps(setting) in told
 
 
 def _granted(wanted: Properties, there: Properties, name: sql.Identifier) -> Iterator[sql.Composed]:

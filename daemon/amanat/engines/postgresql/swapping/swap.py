@@ -18,7 +18,7 @@ from amanat.engines.postgresql.connection import Session, session
 from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.engines.postgresql.swapping import elsewhere, others, properties, requirements, staying
 from amanat.engines.postgresql.swapping.naming import names
-from amanat.engines.postgresql.swapping.properties import Properties
+from amanat.engines.postgresql.swapping.properties import Properties, Setting
 from amanat.host import clock
 from amanat.host.control import RunControl
 from amanat.ports.engine import Place
@@ -70,6 +70,8 @@ def require(server: Server, facts: Facts | None, place: Place, control: Control)
     live = elsewhere.live_name(server, place, control)
     with session(elsewhere.found(server, [live], place, control), control) as asked:
         requirements.require(asked, live, facts)
+        for warning in staying.warnings(asked, live, names(live, place.run).before):
+            place.warn(f"once it is swapped: {warning}")
 
 
 def swap(server: Server, incoming: str, outgoing: str, place: Place, control: Control) -> Swapped:
@@ -132,10 +134,13 @@ def _exchanged(script: _Script, exchange: _Exchange) -> Swapped:
         script.run(statement)
     live = properties.read(script.asked, exchange.live)
     incoming = properties.read(script.asked, exchange.incoming)
+    lacking = _carry_over(script, live, incoming, exchange)
+    if lacking:
+        script.run(properties.note(lacking, exchange.live))
     warnings = [
         *staying.warnings(script.asked, exchange.live, exchange.outgoing),
         *staying.moved(live, incoming, exchange.live),
-        *_carry_over(script, live, incoming, exchange),
+        *lacking.values(),
     ]
     began = clock.monotonic()
     for renaming in _renamed(exchange, live):
@@ -145,19 +150,25 @@ def _exchanged(script: _Script, exchange: _Exchange) -> Swapped:
     return Swapped(seconds=seconds, statements=tuple(script.statements), warnings=tuple(warnings))
 
 
-def _carry_over(script: _Script, live: Properties, incoming: Properties, exchange: _Exchange) -> Iterator[str]:
+def _carry_over(
+    script: _Script, live: Properties, incoming: Properties, exchange: _Exchange
+) -> dict[Setting, str]:
     """A warning for each setting that the role may not give; all else it has to."""
     for statement in properties.carried(live, incoming, exchange.incoming):
         script.run(statement)
     tried = properties.settings(live, incoming, exchange.incoming)
     later = properties.settings(live, incoming, exchange.live)
-    for statement, by_hand in zip(tried, later, strict=True):
+    lacking = {}
+    for (setting, statement), (_, by_hand) in zip(tried, later, strict=True):
         script.asked.ask("SAVEPOINT setting")
         try:
             script.run(statement)
         except SourceError as exc:
             script.asked.ask("ROLLBACK TO SAVEPOINT setting")
-            yield f"a setting of the database was not carried over: {by_hand.as_string()} ({exc.message})"
+            lacking[setting] = (
+                f"a setting of the database was not carried over: {by_hand.as_string()} ({exc.message})"
+            )
+    return lacking
 
 
 def _renamed(exchange: _Exchange, live: Properties) -> Iterator[sql.Composed]:
