@@ -20,6 +20,13 @@ _PANEL = "Going back"
 DatabaseName = Annotated[str, typer.Argument(help="A configured database.")]
 Purpose = Annotated[str, typer.Option(help="Why, for the register and the rollback log.")]
 
+FromElsewhere = Annotated[
+    bool,
+    typer.Option(
+        "--from-elsewhere", help="Though it is of another server or file, as after a move or an upgrade."
+    ),
+]
+
 
 def add_to(cli: typer.Typer) -> None:
     for command in (restore, rollback, undo, accept):
@@ -76,6 +83,7 @@ def rollback(
         ),
     ] = "",
     purpose: Purpose,
+    from_elsewhere: FromElsewhere = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: output.By = "",
     wait: output.Wait = "1m",
@@ -83,11 +91,13 @@ def rollback(
 ) -> None:
     """Roll a database back to a snapshot: restore it beside, compare it, swap it in. What was live is kept.
 
-    Without --yes it is shown and asked for; where nobody can be asked, it is refused.
+    Without --yes it is shown and asked for; where nobody can be asked, it is refused. So is a snapshot of another
+    database: see --from-elsewhere, for one that was moved, or whose server was upgraded.
 
     Exit status: 0; 3 it failed, or a hook after the swap did; 4 refused; 5 no such database or snapshot; 6 busy;
     7 the snapshot was changed. Unless it says that it was swapped, the live database is as it was.
     """
+    from amanat.services import reconcile
     from amanat.services import rollback as service
 
     waiting = output.seconds(wait)
@@ -96,7 +106,10 @@ def rollback(
     with progress.shown(silent=as_json) as on_progress:
         app = session.open_app(on_progress=on_progress)
         session.stop_on_signals(app.stop)
-        prospect = service.look(app.ports, app.database(database), to)
+        found = app.database(database)
+        with app.documented():
+            reconcile.settle_swaps(app.ports, found.name)
+        prospect = service.look(app.ports, found, to, from_elsewhere=from_elsewhere)
         if not as_json:
             _show(prospect)
         if not yes:
@@ -111,6 +124,7 @@ def undo(
     database: DatabaseName,
     *,
     purpose: Purpose = "",
+    from_elsewhere: FromElsewhere = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: output.By = "",
     wait: output.Wait = "1m",
@@ -135,9 +149,15 @@ def undo(
     if not yes:
         _confirm(f"Swap it back as {database}?")
     with app.documented():
-        done = service.undo(
-            app.ports, service.Wanted(database=found, by=output.who(by), purpose=purpose.strip(), wait=waiting)
+        wanted = service.Wanted(
+            database=found,
+            kept=kept.name,
+            by=output.who(by),
+            purpose=purpose.strip(),
+            wait=waiting,
+            from_elsewhere=from_elsewhere,
         )
+        done = service.undo(app.ports, wanted)
     _print_done(done, database, as_json=as_json)
 
 
@@ -145,13 +165,14 @@ def accept(
     database: DatabaseName,
     *,
     purpose: Purpose = "",
+    from_elsewhere: FromElsewhere = False,
     by: output.By = "",
     wait: output.Wait = "10s",
     as_json: output.AsJson = False,
 ) -> None:
     """Drop what is kept beside a database: what was live before, and the warm one. There is no undo after that.
 
-    Exit status: 0; 4 it is held; 5 nothing is kept; 6 busy.
+    Exit status: 0; 4 it is held, or of another place; 5 nothing is kept; 6 busy.
     """
     from amanat.services import asides, report
 
@@ -160,7 +181,14 @@ def accept(
     session.stop_on_signals(app.stop)
     found = app.database(database)
     with app.documented():
-        dropped = asides.accept(app.ports, found, by=output.who(by), reason=purpose.strip(), wait=waiting)
+        wanted = asides.Accepting(
+            database=found,
+            by=output.who(by),
+            reason=purpose.strip(),
+            wait=waiting,
+            from_elsewhere=from_elsewhere,
+        )
+        dropped = asides.accept(app.ports, wanted)
     if as_json:
         output.print_json([report.aside_row(aside) for aside in dropped])
         return
@@ -173,6 +201,8 @@ def _show(prospect: "Prospect") -> None:
     typer.echo(f"snapshot {snapshot.id} of {snapshot.database}: {snapshot.policy}, {snapshot.proof}")
     purpose = f", {output.one_line(snapshot.purpose)}" if snapshot.purpose else ""
     typer.echo(f"  taken {output.local(snapshot.taken_at)}, {format_duration(prospect.age)} ago{purpose}")
+    for line in prospect.elsewhere:
+        typer.echo(f"  it is of another database: {output.one_line(line)}")
     if prospect.warm:
         typer.echo(f"  {prospect.warm.name} stands ready, restored from it: it only has to be swapped in")
     typer.echo("What was written since is swapped out, and kept for `amanat undo`:")
