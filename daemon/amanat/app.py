@@ -7,7 +7,7 @@ Adapters and services are imported when they are needed: a command that lists mu
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from amanat.settings.service import ServiceSettings
 from amanat.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from amanat.domain.aside import Jump
     from amanat.domain.chain import Head
     from amanat.domain.gate import Verdict, Wanted
     from amanat.domain.policy import Configuration, Database, Job, Policy
@@ -91,9 +92,10 @@ class App:
         return policy
 
     def take(self, request: "Request") -> Snapshot:
-        from amanat.services import snapshot
+        """What stood beside that database for long enough goes then: without a daemon nobody else looks."""
+        from amanat.services import asides, snapshot
 
-        with self.documented():
+        with self.documented(), asides.expiring(self.ports, request.database.name, by=request.by):
             return snapshot.take(self.ports, request)
 
     def run_due(self, job: "Job") -> Snapshot | None:
@@ -137,12 +139,12 @@ class App:
                 self.ports, self.configuration, database=database, by=by, confirmed=confirmed, wait=wait
             )
 
-    def expire(self, *, by: str) -> None:
-        """Drop what has stood beside databases for long enough."""
+    def expire(self, *, by: str, jumps: "Sequence[Jump]") -> None:
+        """Drop what has stood beside databases for long enough. ``jumps``: what the clock did meanwhile."""
         from amanat.services import asides
 
         before = self.ports.register.head()
-        if asides.expire(self.ports, by=by):
+        if asides.expire(self.ports, by=by, jumps=jumps):
             self._tell(before)
 
     def hold(self, found: Snapshot, *, reason: str, by: str) -> None:
@@ -167,7 +169,8 @@ class App:
             repairs = reconcile.reconcile(self.ports, by=by)
             if not servers:
                 return repairs
-            expired = tuple(aside.name for aside in asides.expire(self.ports, by=by))
+            gone = asides.expire(self.ports, by=by, jumps=asides.unwitnessed(self.ports))
+            expired = tuple(aside.name for aside in gone)
         return replace(repairs, expired=expired, dropped=tuple(sweeping.sweep_servers(self.ports)))
 
     def sweep_servers(self) -> None:

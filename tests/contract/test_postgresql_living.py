@@ -7,7 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from amanat.domain.gate import identity_of
+from amanat.domain import whereabouts
 from amanat.host.control import RunControl
 from tests.contract.engine_contract import make_order
 from tests.support.cli import wait_for
@@ -68,7 +68,7 @@ def test_it_is_told_as_the_facts_of_a_snapshot_tell_it(postgres, conninfo, tmp_p
     found = live(postgres, conninfo, tmp_path)
     assert found.migrations == facts.extra["migrations"]
     assert found.migrations[0]["name"] == "2026_01_01_000000_create_users"
-    assert found.identity == identity_of(facts)
+    assert found.identity == whereabouts.of(facts)
     assert found.identity.keys() == {"system_identifier", "database"}
     assert found.source_bytes > 1_000_000
     assert found.free_bytes > 0

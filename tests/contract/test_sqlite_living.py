@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from amanat.domain.gate import identity_of
+from amanat.domain import whereabouts
 from amanat.domain.policy import SqliteSource
 from amanat.engines.sqlite import SqliteEngine, living
 from amanat.engines.sqlite.source import opened
@@ -81,7 +81,7 @@ def test_it_is_told_as_the_facts_of_a_snapshot_tell_it(path, tmp_path):
     found = live(path, tmp_path)
     assert found.migrations == facts.extra["migrations"]
     assert found.migrations[0]["name"] == "2026_01_01_000000_create_users"
-    assert found.identity == identity_of(facts) == {"path": str(path)}
+    assert found.identity == whereabouts.of(facts) == {"path": str(path)}
 
 
 def test_the_same_file_by_another_name(path, tmp_path):

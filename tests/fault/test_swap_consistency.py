@@ -16,7 +16,7 @@ from tests.support.sqlite_databases import rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault]
 
-ROLLBACK = ("rollback", "app", "--yes", "--purpose=failed")
+ROLLBACK = ("rollback", "app", "--yes", "--purpose=failed", "--from-elsewhere")
 UNDO = ("undo", "app", "--yes", "--purpose=not failed")
 LINK = '"/app.sqlite", "/app.sqlite.before-'
 AT_ONCE = 2
@@ -37,12 +37,12 @@ def made(folder, journal_mode):
 
 
 def moved(application, folder):
-    """An equal application in another folder. The register knows what stands aside by its whole path."""
+    """An equal application in another folder. The register knows what stands aside by its whole path, and its place."""
     other = object.__new__(SqliteApplication)
     other.amanat = strace.copy(application.amanat, folder)
     other.path = other.amanat.folder / "app.sqlite"
     folders = (str(application.path.parent), str(folder))
-    other.amanat.query("UPDATE asides SET name = replace(name, ?, ?)", *folders)
+    other.amanat.query("UPDATE asides SET name = replace(name, ?1, ?2), place = replace(place, ?1, ?2)", *folders)
     return other
 
 

@@ -9,7 +9,10 @@ import pytest
 from apscheduler.job import Job
 from apscheduler.triggers.base import BaseTrigger
 
+from amanat.domain.aside import Aside, AsideKind
+from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.events import Event
+from amanat.domain.model import Outcome
 from amanat.domain.policy import Schedule
 from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.scheduler import Scheduler
@@ -115,6 +118,41 @@ def test_a_clock_that_is_set_right_by_seconds_disturbs_nobody(workshop, schedule
     beats.more(3)
     assert next_runs(scheduler) == before
     assert workshop.told(Event.CLOCK_JUMPED) == []
+
+
+def stands_aside(workshop):
+    """From now on for a day."""
+    path = workshop.source.with_name("app.sqlite.before-x")
+    workshop.fill(path)
+    kept = Aside(
+        run="x",
+        database="app",
+        environment="local",
+        place=f"path {workshop.source}",
+        kind=AsideKind.BEFORE,
+        name=str(path),
+        snapshot=None,
+        size_bytes=1,
+        since=workshop.now,
+        until=workshop.now + timedelta(days=1),
+    )
+    told = Entry(
+        at=workshop.now, by="x", kind=EntryKind.WARM, database="app", outcome=Outcome.SUCCEEDED, detail="told"
+    )
+    workshop.app.ports.register.asides.add(kept, told)
+    return path
+
+
+def test_what_stands_aside_does_not_go_for_time_that_nobody_lived_through(workshop, scheduler, wall, beats):
+    path = stands_aside(workshop)
+    wall.offset = timedelta(days=2)
+    workshop.now += timedelta(days=2)
+    wait_for("the word of it", lambda: workshop.told(Event.CLOCK_JUMPED))
+    beats.more(1)
+    scheduler._look()
+    assert path.exists()
+    workshop.now += timedelta(days=1)
+    wait_for("its end", lambda: scheduler._look() or not path.exists())
 
 
 class Counted(BaseTrigger):

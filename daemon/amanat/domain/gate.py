@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from amanat.domain import whereabouts
 from amanat.domain.model import Facts, ProofLevel, Run, Snapshot, SnapshotState, utc_text
 from amanat.domain.policy import Database
 from amanat.domain.units import format_duration, format_size
 
-_IDENTITY = ("system_identifier", "database", "path")  # of a PostgreSQL server, its database; of a SQLite file
 _GROWTH = 1.1  # what is restored is not larger, but sorting and the server's log need room for a while
 
 
@@ -190,20 +190,8 @@ def _environment(case: _Case) -> Iterator[Refusal]:
 
 
 def _other(case: _Case) -> Iterator[Refusal]:
-    """Judged by what both sides know: a role may not know it, and older releases did not note it."""
-    known, here = identity_of(case.facts), case.live.identity
-    for name in _IDENTITY:
-        if name in known and name in here and known[name] != here[name]:
-            what = name.replace("_", " ")
-            other = f"is of another database: its {what} is {known[name]}, here it is {here[name]}"
-            yield case.against(Reason.OTHER_DATABASE, other)
-
-
-def identity_of(facts: Facts) -> Mapping[str, str]:
-    """What tells the database of a snapshot from others, as far as it was known."""
-    server = facts.extra.get("server")
-    known = {**facts.extra, **server} if isinstance(server, Mapping) else facts.extra
-    return {name: str(known[name]) for name in _IDENTITY if known.get(name)}
+    for told in whereabouts.differences(whereabouts.of(case.facts), case.live.identity):
+        yield case.against(Reason.OTHER_DATABASE, f"is of another database: {told}")
 
 
 def _migrated(case: _Case) -> Iterator[Refusal]:

@@ -10,14 +10,14 @@ class Asides(Protocol):
     """A part of the register, and kept as that is: each method is one transaction."""
 
     def all(self, database: str | None = None) -> list[Aside]:
-        """Newest first."""
+        """The last that was told of first, whatever the clock said."""
 
     def add(self, aside: Aside, entry: Entry) -> None: ...
     def remove(self, aside: Aside, entry: Entry) -> None:
         """It stands there no longer."""
 
     def hold(self, aside: Aside, reason: str, entry: Entry) -> None:
-        """``reason`` empty: no longer."""
+        """``reason`` empty: no longer. NotFoundError if it is gone."""
 
     def begin_swap(self, swap: Swap) -> None:
         """Told before anything is done, so that a crash leaves nothing unknown."""

@@ -1,6 +1,6 @@
 """What restores a database beside the live one, and swaps the two."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +58,12 @@ class Restorer(Protocol):
 
     def names(self, place: Place, control: Control) -> Names:
         """Of the run of ``place``."""
+
+    def identity(self, place: Place, control: Control) -> Mapping[str, str]:
+        """What tells the live one from others, as in the facts of a snapshot, as far as the role may know.
+
+        SourceError if it is not there.
+        """
 
     def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
         """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.

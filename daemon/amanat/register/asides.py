@@ -7,6 +7,7 @@ from datetime import datetime
 
 from amanat.domain.aside import Aside, AsideKind, Swap
 from amanat.domain.entry import Entry
+from amanat.domain.errors import NotFoundError
 from amanat.domain.model import Stage
 from amanat.register import chaining, rows
 from amanat.register.connection import RegisterDatabase
@@ -20,7 +21,7 @@ class Asides:
 
     def all(self, database: str | None = None) -> list[Aside]:
         found = self._database.query(
-            "SELECT * FROM asides WHERE ?1 IS NULL OR database = ?1 ORDER BY since DESC, name", (database,)
+            "SELECT * FROM asides WHERE ?1 IS NULL OR database = ?1 ORDER BY rowid DESC", (database,)
         )
         with rows.understood(hint=_KNOWN):
             return [_aside(row) for row in found]
@@ -37,9 +38,11 @@ class Asides:
 
     def hold(self, aside: Aside, reason: str, entry: Entry) -> None:
         with self._database.transaction() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE asides SET held = ? WHERE database = ? AND name = ?", (reason, aside.database, aside.name)
-            )
+            ).rowcount
+            if not changed:
+                raise NotFoundError(f"{aside.name} is not kept any more", hint="`amanat status` shows what is")
             chaining.append(connection, entry)
 
     def begin_swap(self, swap: Swap) -> None:
@@ -47,7 +50,7 @@ class Asides:
             rows.insert(connection, "swaps", _row(asdict(swap)))
 
     def open_swaps(self) -> list[Swap]:
-        found = self._database.query("SELECT * FROM swaps ORDER BY at")
+        found = self._database.query("SELECT * FROM swaps ORDER BY rowid")
         with rows.understood(hint=_KNOWN):
             return [_swap(row) for row in found]
 

@@ -239,7 +239,7 @@ def _swappable(ports: Ports, database: Database) -> str:
     control = ports.controls(timeout=_DATABASE_TIMEOUT, label={"database": database.name})
     mark = new_id()
     with ports.locks.run(mark), ports.scratch.folder(mark) as scratch:
-        place = place_of(ports, database.name, mark, (ports.store.root, scratch))
+        place = place_of(ports, mark, (ports.store.root, scratch))
         ports.restorer_of(database).require_swap(None, place, control)
     return "it may be rolled back here"
 

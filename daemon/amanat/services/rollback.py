@@ -6,7 +6,7 @@ from functools import partial
 
 from amanat.domain.account import Account
 from amanat.domain.aside import Aside, AsideKind, Swap
-from amanat.domain.errors import AnswerError, ProofError
+from amanat.domain.errors import AnswerError, ProofError, RefusedError
 from amanat.domain.hooks import Moment
 from amanat.domain.model import Run, Scope, Snapshot, Stage
 from amanat.domain.policy import MANUAL, Database
@@ -28,7 +28,8 @@ _COUNTING_WARM_SECONDS = 0.5  # of the three that all of it may take, whatever t
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
     """What a rollback would do. ``lost``: what was written since, as lines. ``warm``: what would be swapped in.
-    ``newer``: a proven one that was passed over.
+    ``newer``: a proven one that was passed over. ``elsewhere``: how the snapshot is of another database, as lines.
+    ``kept``: what the last swap left aside.
     """
 
     database: Database
@@ -37,6 +38,8 @@ class Prospect:
     lost: tuple[str, ...]
     warm: Aside | None
     newer: Snapshot | None
+    elsewhere: tuple[str, ...]
+    kept: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +52,35 @@ class Wanted:
     wait: float = 0.0
 
 
-def look(ports: Ports, database: Database, to: str) -> Prospect:
-    """``to``: a snapshot, a policy whose newest one is meant, or empty. Changes nothing."""
+def look(ports: Ports, database: Database, to: str, *, from_elsewhere: bool = False) -> Prospect:
+    """``to``: a snapshot, a policy whose newest one is meant, or empty. Changes nothing.
+
+    RefusedError for a snapshot of another database, unless it may be ``from_elsewhere``.
+    """
+    kept = _kept(ports, database.name)
     snapshot = target.choose(ports, database, to)
     control = ports.controls(timeout=_LOOKING, label={"database": database.name})
     with site.opened(ports, database, new_id(), control) as place:
         warm = _warm(ports, snapshot, place)
         facts = ports.store.read_manifest(snapshot.path).facts
+        elsewhere = target.elsewhere(facts, place)
+        if not from_elsewhere:
+            target.require_none(snapshot, elsewhere)
         seconds = _COUNTING_WARM_SECONDS if warm else _COUNTING_SECONDS
         lost = tuple(place.restorer.changes(facts, place.place, control, seconds=seconds).describe())
     age = ports.now() - snapshot.taken_at
     newest = ports.register.newest_snapshot(database=database.name, scope=Scope(), proven=True)
     newer = newest if newest and newest.taken_at > snapshot.taken_at else None
-    return Prospect(database=database, snapshot=snapshot, age=age, lost=lost, warm=warm, newer=newer)
+    return Prospect(
+        database=database,
+        snapshot=snapshot,
+        age=age,
+        lost=lost,
+        warm=warm,
+        newer=newer,
+        elsewhere=elsewhere,
+        kept=kept,
+    )
 
 
 def rollback(ports: Ports, wanted: Wanted) -> Done:
@@ -81,21 +100,40 @@ def rollback(ports: Ports, wanted: Wanted) -> Done:
     with admitted(ports, run, wait=wanted.wait), reading:
         reconcile.settle(ports, run.database)
         target.require_fit(ports, prospect.snapshot, prospect.database)
+        _require_unswapped(ports, prospect)
         with recorded(ports, replace(run, started_at=ports.now())) as active:
             active.snapshot = prospect.snapshot.id
             return _rolled_back(ports, wanted, active)
+
+
+def _kept(ports: Ports, database: str) -> str:
+    kept = (aside.name for aside in ports.register.asides.all(database) if aside.kind is AsideKind.BEFORE)
+    return next(kept, "")
+
+
+def _require_unswapped(ports: Ports, prospect: Prospect) -> None:
+    kept = _kept(ports, prospect.database.name)
+    if kept not in {"", prospect.kept}:
+        raise RefusedError(
+            f"{prospect.database.name} was swapped since it was looked at: {kept} is kept now, and "
+            f"{prospect.kept or 'nothing'} was then",
+            hint="see what was done: the rollback log, or `amanat status`; then say rollback again",
+        )
 
 
 def _rolled_back(ports: Ports, wanted: Wanted, active: ActiveRun) -> Done:
     database, snapshot = wanted.prospect.database, wanted.prospect.snapshot
     control = ports.controls(timeout=MANUAL.timeout, label={"database": database.name, "policy": snapshot.policy})
     with site.opened(ports, database, active.run.id, control, warn=partial(warn, ports, active)) as place:
+        facts = ports.store.read_manifest(snapshot.path).facts
+        target.require_none(snapshot, set(target.elsewhere(facts, place)).difference(wanted.prospect.elsewhere))
         names, now, warm = place.names, ports.now(), _warm(ports, snapshot, place)
         swap = Swap(
             run=active.run.id,
             stage=active.run.stage,
             database=database.name,
             environment=database.environment,
+            place=place.whereabouts,
             policy=snapshot.policy,
             incoming=warm.name if warm else names.beside,
             outgoing=names.before,
@@ -110,6 +148,7 @@ def _rolled_back(ports: Ports, wanted: Wanted, active: ActiveRun) -> Done:
             result=f"{restore.describe(snapshot)}, live as {names.live}",
             lost=wanted.prospect.lost,
             undo=f"amanat undo {database.name}",
+            warnings=tuple(f"the snapshot is of another database: {each}" for each in wanted.prospect.elsewhere),
         )
         course = Course(ports=ports, site=place, swap=swap, active=active)
         with failing(course, account):
@@ -146,7 +185,7 @@ def _restored(course: Course, snapshot: Snapshot, account: Account) -> Account:
     return replace(
         account.with_steps(f"restored {order.artefact} into {swap.incoming}"),
         checks=(*restore.checked(rehearsal), *asked),
-        warnings=rehearsal.warnings,
+        warnings=(*account.warnings, *rehearsal.warnings),
     )
 
 
@@ -167,6 +206,7 @@ def _judge(snapshot: Snapshot, swap: Swap, rehearsal: Rehearsal, place: Site) ->
 def _warm(ports: Ports, snapshot: Snapshot, place: Site) -> Aside | None:
     """That of this very snapshot, if it still stands there."""
     for aside in ports.register.asides.all(snapshot.database):
-        if aside.kind is AsideKind.WARM and aside.snapshot == snapshot.id and place.size(aside.name) is not None:
+        is_wanted = aside.kind is AsideKind.WARM and aside.snapshot == snapshot.id and not place.foreign(aside)
+        if is_wanted and place.size(aside.name) is not None:
             return aside
     return None

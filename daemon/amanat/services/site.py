@@ -1,10 +1,13 @@
 """Where a run works beside a live database: with which restorer and place, and whose leavings are nobody's."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from amanat.domain import whereabouts
+from amanat.domain.aside import Aside, Swap, foreign
 from amanat.domain.policy import Database
 from amanat.ports import Ports
 from amanat.ports.engine import Place
@@ -22,6 +25,18 @@ class Site:
     @property
     def names(self) -> Names:
         return self.restorer.names(self.place, self.control)
+
+    @cached_property
+    def identity(self) -> Mapping[str, str]:
+        return self.restorer.identity(self.place, self.control)
+
+    @property
+    def whereabouts(self) -> str:
+        return whereabouts.as_text(self.identity)
+
+    def foreign(self, one: Aside | Swap) -> str:
+        """Why it is none of what stands here, as a sentence; empty: it is."""
+        return foreign(one, self.database.environment, self.whereabouts)
 
     def size(self, name: str) -> int | None:
         return self.restorer.size(name, self.place, self.control)

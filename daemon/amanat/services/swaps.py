@@ -1,17 +1,20 @@
 """What the register is told of exchanges, and what a crash left of them is finished or taken back."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from amanat.domain.account import Account
 from amanat.domain.aside import Aside, AsideKind, Swap
 from amanat.domain.entry import Entry, EntryKind
-from amanat.domain.errors import AmanatError
+from amanat.domain.errors import AmanatError, RefusedError, SourceError
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome
 from amanat.domain.policy import Database
 from amanat.ports import Ports
 from amanat.services import site as sites
 from amanat.services.site import Site
+
+ELSEWHERE = "see what the policy file says; if it is the same one, moved or upgraded: --from-elsewhere"
 
 _SETTLING = timedelta(minutes=1)
 
@@ -21,6 +24,8 @@ def finish(ports: Ports, site: Site, swap: Swap, account: Account, outcome: Outc
     outgoing = Aside(
         run=swap.run,
         database=swap.database,
+        environment=swap.environment,
+        place=swap.place,
         kind=AsideKind.BEFORE,
         name=swap.outgoing,
         snapshot=None,
@@ -73,9 +78,39 @@ def settle(ports: Ports, database: str) -> list[str]:
 def _concluded(ports: Ports, database: Database, swap: Swap) -> str:
     control = ports.controls(timeout=_SETTLING, label={"database": database.name})
     with sites.opened(ports, database, f"{swap.run}-settle", control) as site:
+        _require_seen(site, swap)
         what = conclude(ports, site, swap, is_ours=False)
     ports.emit(Event.RECONCILE_ACTED, what="swap", thing=what)
     return what
+
+
+def _require_seen(site: Site, swap: Swap) -> None:
+    """Where the names stand says nothing, unless they can be seen: SourceError."""
+    if reason := site.foreign(swap) or _unseen(site, swap):
+        raise SourceError(reason, hint="see the policy file; `amanat accept` gives it up, and all that is kept")
+
+
+def _unseen(site: Site, swap: Swap) -> str:
+    if any(site.size(name) is not None for name in (swap.incoming, swap.outgoing)):
+        return ""
+    return f"neither {swap.incoming} nor {swap.outgoing} is there"
+
+
+def given_up(ports: Ports, site: Site, *, from_elsewhere: bool) -> Iterator[str]:
+    """End what dead runs began to swap, and nobody can see; the caller holds the lock. What is told of each.
+
+    RefusedError for one of another place, unless it is wanted.
+    """
+    for swap in ports.register.asides.open_swaps():
+        if swap.database != site.database.name or ports.locks.is_alive(swap.run):
+            continue
+        elsewhere = site.foreign(swap)
+        if elsewhere and not from_elsewhere:
+            raise RefusedError(f"the {swap.stage} of run {swap.run} is not given up: {elsewhere}", hint=ELSEWHERE)
+        if reason := elsewhere or _unseen(site, swap):
+            account = Account(failure=f"its process died; whether it was done is not known: {reason}")
+            ports.register.asides.finish_swap(swap, None, entry(ports, swap, account, Outcome.INTERRUPTED))
+            yield f"the {swap.stage} of run {swap.run} is given up: {account.failure}"
 
 
 def conclude(ports: Ports, site: Site, swap: Swap, *, is_ours: bool) -> str:
@@ -86,9 +121,9 @@ def conclude(ports: Ports, site: Site, swap: Swap, *, is_ours: bool) -> str:
         return f"{swap.stage} of {swap.database} finished: {told}"
     told = "its process died before anything was swapped; the live database is as it was"
     failed = None if is_ours else entry(ports, swap, Account(failure=told), Outcome.INTERRUPTED)
+    ports.register.asides.finish_swap(swap, None, failed)
     if swap.incoming not in {aside.name for aside in ports.register.asides.all(swap.database)}:
         site.drop(swap.incoming)
-    ports.register.asides.finish_swap(swap, None, failed)
     return f"{swap.stage} of {swap.database} taken back: {told}"
 
 

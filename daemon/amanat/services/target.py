@@ -1,10 +1,14 @@
 """Which snapshot a rollback goes to, and whether it may."""
 
+from collections.abc import Iterable
+
+from amanat.domain import whereabouts
 from amanat.domain.errors import NotFoundError, RefusedError
-from amanat.domain.model import MANUAL_POLICY, Scope, Snapshot, SnapshotState
+from amanat.domain.model import MANUAL_POLICY, Facts, Scope, Snapshot, SnapshotState
 from amanat.domain.policy import Database
 from amanat.ports import Ports
-from amanat.services import find, losses
+from amanat.services import find, losses, swaps
+from amanat.services.site import Site
 
 PRE_RELEASE = "pre-release"
 """The policy whose snapshots are taken before a release, by the name that the examples give it."""
@@ -35,6 +39,19 @@ def require_fit(ports: Ports, snapshot: Snapshot, database: Database) -> Snapsho
             hint="choose another one, or restore it beside: `amanat restore SNAPSHOT --to NEW`",
         )
     return snapshot
+
+
+def elsewhere(facts: Facts, site: Site) -> tuple[str, ...]:
+    """How the snapshot with these facts is of another database, as far as that can be known."""
+    return tuple(whereabouts.differences(whereabouts.of(facts), site.identity))
+
+
+def require_none(snapshot: Snapshot, differences: Iterable[str]) -> None:
+    if told := "; ".join(differences):
+        raise RefusedError(
+            f"snapshot {snapshot.id} is of another database: {told}",
+            hint=swaps.ELSEWHERE,
+        )
 
 
 def _against(ports: Ports, snapshot: Snapshot, database: Database) -> str:

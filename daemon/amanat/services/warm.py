@@ -5,7 +5,7 @@ from pathlib import Path
 
 from amanat.domain.aside import Aside, AsideKind
 from amanat.domain.entry import Entry, EntryKind
-from amanat.domain.errors import RefusedError, SpaceError
+from amanat.domain.errors import BusyError, RefusedError, SpaceError
 from amanat.domain.events import Event
 from amanat.domain.model import Facts, Snapshot
 from amanat.domain.policy import Policy
@@ -13,6 +13,7 @@ from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
 from amanat.services import asides
+from amanat.services.asides import Dropping
 from amanat.services.site import Site
 
 
@@ -53,6 +54,8 @@ def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> N
     aside = Aside(
         run=site.place.run,
         database=snapshot.database,
+        environment=site.database.environment,
+        place=site.whereabouts,
         kind=AsideKind.WARM,
         name=name,
         snapshot=snapshot.id,
@@ -64,7 +67,10 @@ def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> N
     entry = Entry.about(snapshot, EntryKind.WARM, at=now, by=snapshot.by, run=site.place.run, detail=detail)
     ports.register.asides.add(aside, entry)
     for older in before:
-        asides.drop(ports, site, older, by="amanat", reason=f"{name} is warm now")
+        try:
+            asides.drop(ports, site, older, Dropping(by="amanat", reason=f"{name} is warm now"))
+        except (BusyError, RefusedError) as exc:
+            ports.emit(Event.RUN_WARNING, database=snapshot.database, run=site.place.run, warning=str(exc))
 
 
 def _warm(ports: Ports, database: str) -> list[Aside]:

@@ -1,12 +1,14 @@
 """Restores beside the live database, on its own server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from amanat.archive import Entry
 from amanat.domain.changes import Changes
-from amanat.domain.errors import RefusedError
+from amanat.domain.errors import RefusedError, SourceError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import PostgresqlSource
+from amanat.engines.postgresql import server
 from amanat.engines.postgresql.beside import changes, leftovers, restoring
 from amanat.engines.postgresql.beside.restoring import Wish
 from amanat.engines.postgresql.clients import Places, newest_client
@@ -36,6 +38,13 @@ class PostgresqlRestorer:
     def names(self, place: Place, control: Control) -> Names:
         del control  # libpq knows the name before any server answers
         return naming.names(self._live(place), place.run)
+
+    def identity(self, place: Place, control: Control) -> Mapping[str, str]:
+        live = self._live(place)
+        with self._server.maintenance(place, control) as asked:
+            if not database.exists(asked, live):
+                raise SourceError(f"there is no database {live}", hint="see the connection in the policy file")
+            return {**server.identity(asked), "database": live}
 
     def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
         swap.require(self._server, facts, place, control)

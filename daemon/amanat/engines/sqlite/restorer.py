@@ -2,13 +2,14 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from amanat.domain.changes import Changes
 from amanat.domain.errors import RefusedError, SourceError
 from amanat.domain.model import EngineName, Facts
 from amanat.domain.policy import SqliteSource
-from amanat.engines.sqlite import building, changes, journaling, likeness, swapping, workshop
+from amanat.engines.sqlite import building, changes, journaling, likeness, living, swapping, workshop
 from amanat.engines.sqlite.glance import SIDE_FILES, beside
 from amanat.engines.sqlite.source import opened, persistently
 from amanat.engines.sqlite.swapping import Exchange
@@ -33,6 +34,12 @@ class SqliteRestorer:
         return Names(
             live=str(live), beside=f"{live}.{_BESIDE}-{place.run}", before=f"{live}.{_BEFORE}-{place.run}"
         )
+
+    def identity(self, place: Place, control: Control) -> Mapping[str, str]:  # noqa: ARG002 - the port's signature
+        live = self._live
+        if not live.exists():
+            raise SourceError(f"{live} does not exist", hint="is its file system mounted?")
+        return {"path": living.printed(live)}
 
     def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:  # noqa: ARG002 - the port's signature
         """What is to come in is compared once it is restored, by the SQLite that restored it."""

@@ -68,7 +68,7 @@ def swap(names: Exchange, warn: Callable[[str], None], control: Control) -> Swap
 def is_swapped(names: Exchange, warn: Callable[[str], None], control: Control) -> bool:
     """As ``ports.Restorer.is_swapped``."""
     if not names.live.exists():
-        return False
+        raise SourceError(f"{names.live} does not exist", hint="is its file system mounted?")
     if not names.incoming.exists() and names.outgoing.exists() and not names.outgoing.samefile(names.live):
         return True
     with alone(names.live, control), translating(names.live), files.explained("the swap cannot be taken back"):

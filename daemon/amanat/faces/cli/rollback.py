@@ -20,6 +20,13 @@ _PANEL = "Going back"
 DatabaseName = Annotated[str, typer.Argument(help="A configured database, or laravel:FOLDER.")]
 Purpose = Annotated[str, typer.Option(help="Why, for the register and the rollback log.")]
 
+FromElsewhere = Annotated[
+    bool,
+    typer.Option(
+        "--from-elsewhere", help="Though it is of another server or file, as after a move or an upgrade."
+    ),
+]
+
 
 def add_to(cli: typer.Typer) -> None:
     for command in (restore, rollback, undo, accept):
@@ -77,6 +84,7 @@ def rollback(
     ] = "",
     purpose: Purpose = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do; change nothing.")] = False,
+    from_elsewhere: FromElsewhere = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: output.By = "",
     wait: output.Wait = "1m",
@@ -84,18 +92,23 @@ def rollback(
 ) -> None:
     """Roll a database back to a snapshot: restore it beside, compare it, swap it in. What was live is kept.
 
-    Without --yes it is shown and asked for; where nobody can be asked, it is refused.
+    Without --yes it is shown and asked for; where nobody can be asked, it is refused. So is a snapshot of another
+    database: see --from-elsewhere, for one that was moved, or whose server was upgraded.
 
     Exit status: 0; 3 it failed, or a hook after the swap did; 4 refused; 5 no such database or snapshot; 6 busy;
     7 the snapshot was changed. Unless it says that it was swapped, the live database is as it was.
     """
+    from amanat.services import reconcile
     from amanat.services import rollback as service
 
     waiting = output.seconds(wait)
     if not purpose.strip() and not dry_run:
         raise ConfigurationError("a rollback needs a purpose", hint='say why: --purpose "release 2.1.0 failed"')
     looking = session.open_app()
-    prospect = service.look(looking.ports, looking.database(database), to)
+    found = looking.database(database)
+    with looking.documented():
+        reconcile.settle_swaps(looking.ports, found.name)
+    prospect = service.look(looking.ports, found, to, from_elsewhere=from_elsewhere)
     if dry_run:
         _show_plan(prospect, as_json=as_json)
         return
@@ -116,6 +129,7 @@ def undo(
     database: DatabaseName,
     *,
     purpose: Purpose = "",
+    from_elsewhere: FromElsewhere = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: output.By = "",
     wait: output.Wait = "1m",
@@ -140,9 +154,15 @@ def undo(
     if not yes:
         _confirm(f"Swap it back as {database}?")
     with app.documented():
-        done = service.undo(
-            app.ports, service.Wanted(database=found, by=output.who(by), purpose=purpose.strip(), wait=waiting)
+        wanted = service.Wanted(
+            database=found,
+            kept=kept.name,
+            by=output.who(by),
+            purpose=purpose.strip(),
+            wait=waiting,
+            from_elsewhere=from_elsewhere,
         )
+        done = service.undo(app.ports, wanted)
     _print_done(done, database, as_json=as_json)
 
 
@@ -150,13 +170,14 @@ def accept(
     database: DatabaseName,
     *,
     purpose: Purpose = "",
+    from_elsewhere: FromElsewhere = False,
     by: output.By = "",
     wait: output.Wait = "10s",
     as_json: output.AsJson = False,
 ) -> None:
     """Drop what is kept beside a database: what was live before, and the warm one. There is no undo after that.
 
-    Exit status: 0; 4 it is held; 5 nothing is kept; 6 busy.
+    Exit status: 0; 4 it is held, or of another place; 5 nothing is kept; 6 busy.
     """
     from amanat.services import asides, report
 
@@ -165,7 +186,14 @@ def accept(
     session.stop_on_signals(app.stop)
     found = app.database(database)
     with app.documented():
-        dropped = asides.accept(app.ports, found, by=output.who(by), reason=purpose.strip(), wait=waiting)
+        wanted = asides.Accepting(
+            database=found,
+            by=output.who(by),
+            reason=purpose.strip(),
+            wait=waiting,
+            from_elsewhere=from_elsewhere,
+        )
+        dropped = asides.accept(app.ports, wanted)
     if as_json:
         output.print_json([report.aside_row(aside) for aside in dropped])
         return
@@ -178,6 +206,8 @@ def _show(prospect: "Prospect") -> None:
     typer.echo(f"snapshot {snapshot.id} of {snapshot.database}: {snapshot.policy}, {snapshot.proof}")
     purpose = f", {output.one_line(snapshot.purpose)}" if snapshot.purpose else ""
     typer.echo(f"  taken {output.local(snapshot.taken_at)}, {format_duration(prospect.age)} ago{purpose}")
+    for line in prospect.elsewhere:
+        typer.echo(f"  it is of another database: {output.one_line(line)}")
     if prospect.warm:
         typer.echo(f"  {prospect.warm.name} stands ready, restored from it: it only has to be swapped in")
     if prospect.newer:

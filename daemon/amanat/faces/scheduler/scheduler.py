@@ -10,6 +10,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 
 from amanat.app import App
+from amanat.domain.aside import Jump
 from amanat.domain.errors import AmanatError
 from amanat.domain.events import Event
 from amanat.domain.policy import Configuration, Job, Schedule
@@ -18,7 +19,7 @@ from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.loop import Loop
 from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
 from amanat.host import clock, memory
-from amanat.services import due
+from amanat.services import asides, due
 
 _LOOK = "look for losses"
 _LOOK_PAUSE = timedelta(minutes=10)
@@ -39,6 +40,7 @@ class Scheduler:
         self._idle = threading.Condition()
         self._beat = beat
         self._clocks = _wall_minus_monotonic()
+        self._jumps = asides.unwitnessed(app.ports)
         self._scheduler = Loop(
             on_round=self._come_round,
             every_seconds=every_seconds,
@@ -106,6 +108,9 @@ class Scheduler:
             self._app.ports.emit(Event.CLOCK_JUMPED, seconds=round(jumped))
             if jumped < 0:  # ahead, whatever is due by then fires at once
                 self._plan_anew()
+            else:
+                ahead = timedelta(seconds=jumped)
+                self._jumps.append(Jump(at=clock.now() - ahead, by=ahead))
 
     def _plan_anew(self) -> None:
         """The clock was set back: what was the next firing may now be years away."""
@@ -140,7 +145,7 @@ class Scheduler:
         """Files that somebody removed must not be found out on the day they are needed."""
         try:
             self._app.record_losses(by=due.BY_SCHEDULER)
-            self._app.expire(by=due.BY_SCHEDULER)
+            self._app.expire(by=due.BY_SCHEDULER, jumps=tuple(self._jumps))
             self._watch.look_at_the_tail()
         except AmanatError as exc:
             self._app.ports.emit(Event.RUN_WARNING, warning=f"looking for losses: {exc}")
