@@ -59,10 +59,11 @@ class Restorer(Protocol):
     def names(self, place: Place, control: Control) -> Names:
         """Of the run of ``place``."""
 
-    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
-        """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
+    def require_swap(self, order: RestoreOrder | None, place: Place, control: Control) -> None:
+        """RefusedError for what would keep a swap from being done, with what mends it; nothing is made.
 
-        ``facts``: of what is to be restored first; None: it stands there already.
+        ``order``: what is to be restored first, and what would keep that from beginning is raised too, as
+        ``restore`` raises it; None: it stands there already.
         """
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:
@@ -86,6 +87,9 @@ class Restorer(Protocol):
 
     def size(self, name: str, place: Place, control: Control) -> int | None:
         """Bytes of one that stands aside; None: it is not there."""
+
+    def mark(self, name: str, place: Place, control: Control) -> str:
+        """Another one once somebody may have changed what stands aside there; cheap, whatever its size."""
 
     def free_bytes(self, place: Place, control: Control) -> int | None:
         """Where they stand; None: unknown."""
