@@ -238,9 +238,9 @@ def open_app(
     stop = threading.Event()
     locks = Locks(settings.state / "locks")
 
-    def controls(*, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
+    def controls(*, timeout: timedelta | None, label: Mapping[str, str], stoppable: bool = True) -> Control:
         tell = (lambda progress: on_progress(label, progress)) if on_progress else ProgressEvents(emit, label)
-        return RunControl(timeout=timeout, stop=stop, on_progress=tell)
+        return RunControl(timeout=timeout, stop=stop if stoppable else None, on_progress=tell)
 
     ports = Ports(
         register=Register(settings.state),

@@ -37,7 +37,7 @@ def report(options: argparse.Namespace) -> dict[str, object]:
         if options.work == "swap":
             return asdict(restorer.swap(*options.names, place, control))
         if options.work == "require":
-            restorer.require_swap(FACTS, place, control)
+            restorer.require_swap(None, place, control)
             return {}
         artefact, name = options.names
         restorer.restore(RestoreOrder(artefact=Path(artefact), facts=FACTS, name=name), place, control)

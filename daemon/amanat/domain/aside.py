@@ -19,7 +19,8 @@ class AsideKind(StrEnum):
 class Aside:
     """``run``: the one that made it stand there. ``name``: what its engine calls it, a database's name or a file's
     path. ``snapshot``: the one it was restored from; None: it is what an application made of it since.
-    ``until``: when it is dropped by itself. ``held``: why it is not; empty: it is.
+    ``until``: when it is dropped by itself. ``held``: why it is not; empty: it is. ``mark``: of a warm one, what
+    ``Restorer.mark`` said when it was proven.
     ``environment``, ``place``: of the live one beside which it stands; see ``domain.whereabouts``.
     """
 
@@ -34,6 +35,7 @@ class Aside:
     since: datetime
     until: datetime
     held: str = ""
+    mark: str = ""
 
     def __post_init__(self) -> None:
         require_aware(self.since, self.until)

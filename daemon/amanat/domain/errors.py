@@ -18,7 +18,9 @@ class ExitCode(IntEnum):
     NOT_FOUND = 5
     BUSY = 6
     INTEGRITY = 7
+    HUNG_UP = 129
     INTERRUPTED = 130
+    QUIT = 131
     TERMINATED = 143
 
 

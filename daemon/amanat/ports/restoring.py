@@ -65,11 +65,13 @@ class Restorer(Protocol):
         SourceError if it is not there.
         """
 
-    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
-        """RefusedError for what would keep a swap from being done, with what mends it, before a restore begins.
+    def require_swap(self, order: RestoreOrder | None, place: Place, control: Control) -> None:
+        """RefusedError for what would keep a swap from being done, with what mends it; nothing is made.
 
-        ``facts``: of what is to be restored first; None: it stands there already. What of the live one a swap
-        would leave behind, ``place.warn`` is told.
+        ``order``: what is to be restored first, and what would keep that from beginning is raised too, as
+        ``restore`` raises it; None: it stands there already.
+
+        What of the live one a swap would leave behind, ``place.warn`` is told.
         """
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:
@@ -93,6 +95,9 @@ class Restorer(Protocol):
 
     def size(self, name: str, place: Place, control: Control) -> int | None:
         """Bytes of one that stands aside; None: it is not there."""
+
+    def mark(self, name: str, place: Place, control: Control) -> str:
+        """Another one once somebody may have changed what stands aside there; cheap, whatever its size."""
 
     def free_bytes(self, place: Place, control: Control) -> int | None:
         """Where they stand; None: unknown."""

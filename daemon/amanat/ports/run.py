@@ -106,8 +106,8 @@ class Scratch(Protocol):
 class Controls(Protocol):
     """Makes the reins of a run; all of one process share the stop flag."""
 
-    def __call__(self, *, timeout: timedelta | None, label: Mapping[str, str]) -> Control:
-        """``label`` goes with the progress that the run tells."""
+    def __call__(self, *, timeout: timedelta | None, label: Mapping[str, str], stoppable: bool = True) -> Control:
+        """``label`` goes with the progress that the run tells. Not ``stoppable``: what has to come to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

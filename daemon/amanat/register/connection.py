@@ -22,7 +22,12 @@ _HINT = (
     "check owner, mode and free space of the state folder; "
     "moved away, `amanat reconcile` makes the list of snapshots anew from the store"
 )
+_FULL_HINT = (
+    "make room where the state folder is; it is not to be moved away, for nothing else knows what it knows"
+)
 _BUSY_HINT = "another process holds it (`fuser -v` on the file names it): end that one, or try again later"
+
+_HINTS = {sqlite3.SQLITE_BUSY: _BUSY_HINT, sqlite3.SQLITE_FULL: _FULL_HINT}
 
 
 def require(folder: Path) -> None:
@@ -132,8 +137,8 @@ class RegisterDatabase:
                 raise IntegrityError(
                     f"register {self.path} was edited: {exc}", hint="`sqlite3` shows it; compare with a copy"
                 ) from exc
-            busy = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            raise RegisterError(f"register {self.path}: {exc}", hint=_BUSY_HINT if busy else _HINT) from exc
+            hint = _HINTS.get(getattr(exc, "sqlite_errorcode", 0), _HINT)
+            raise RegisterError(f"register {self.path}: {exc}", hint=hint) from exc
 
     def _open(self, folder: Path) -> sqlite3.Connection:
         try:

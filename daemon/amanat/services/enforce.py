@@ -60,36 +60,39 @@ def remove(ports: Ports, database: Database, *, by: str, purpose: str) -> None:
 
 
 def issue(ports: Ports, database: Database, asked: Asked) -> Pass:
-    return _issued(ports, database, ports.enforcer_of(database), asked)
+    return _issued(ports, database, ports.enforcer_of(database), asked, _control(ports, database))
 
 
 @contextlib.contextmanager
-def passing(ports: Ports, database: Database, asked: Asked) -> Iterator[Pass | None]:
+def passing(
+    ports: Ports, database: Database, asked: Asked, control: Control | None = None
+) -> Iterator[Pass | None]:
     """A pass that ends with the context; None where nothing is enforced."""
-    enforcer = _installed(ports, database)
+    control = control or _control(ports, database)
+    enforcer = _installed(ports, database, control)
     if not enforcer:
         yield None
         return
-    issued = _issued(ports, database, enforcer, asked)
+    issued = _issued(ports, database, enforcer, asked, control)
     try:
         yield issued
     finally:
         _revoke(ports, database, enforcer, issued)
 
 
-def _installed(ports: Ports, database: Database) -> Enforcer | None:
+def _installed(ports: Ports, database: Database, control: Control) -> Enforcer | None:
     try:
         enforcer = ports.enforcer_of(database)
     except RefusedError:  # its engine knows no such thing
         return None
     with ports.scratch.folder(new_id()) as scratch:
-        return enforcer if enforcer.state(scratch, _control(ports, database)) else None
+        return enforcer if enforcer.state(scratch, control) else None
 
 
-def _issued(ports: Ports, database: Database, enforcer: Enforcer, asked: Asked) -> Pass:
+def _issued(ports: Ports, database: Database, enforcer: Enforcer, asked: Asked, control: Control) -> Pass:
     """None stands that no entry tells of."""
     with ports.scratch.folder(new_id()) as scratch:
-        issued = enforcer.issue(new_id(), asked, scratch, _control(ports, database))
+        issued = enforcer.issue(new_id(), asked, scratch, control)
         try:
             _tell(ports, database, f"pass {_named(issued)}", by=asked.by, purpose=asked.purpose)
         except AmanatError:

@@ -3,17 +3,22 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from amanat.domain.account import Account
 from amanat.domain.aside import Aside, Swap
-from amanat.domain.errors import AmanatError, RefusedError
+from amanat.domain.errors import AmanatError, InterruptedRunError, RefusedError
 from amanat.domain.hooks import Moment
 from amanat.domain.model import Outcome
 from amanat.ports import Ports
+from amanat.ports.enforcing import Asked
 from amanat.ports.restoring import Swapped
 from amanat.services import enforce, hooks, swaps
 from amanat.services.runs import ActiveRun, warn
 from amanat.services.site import Site
+
+_FINISHING = timedelta(minutes=2)
+_RECONCILE = "`amanat reconcile` tells, when database and register can be asked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +29,11 @@ class Course:
     site: Site
     swap: Swap
     active: ActiveRun
+
+    def to_its_end(self) -> "Course":
+        """Told to stop or not."""
+        control = self.ports.controls(timeout=_FINISHING, label={"database": self.swap.database}, stoppable=False)
+        return replace(self, site=replace(self.site, control=control))
 
     def run_hooks(self, moment: Moment, *, reason: str = "") -> tuple[str, ...]:
         """A line for each command."""
@@ -52,47 +62,97 @@ def failing(course: Course, account: Account) -> Iterator[None]:
     try:
         yield
     except AmanatError as exc:
-        if not _is_done(course):  # else its settling has told of it
-            result = f"{course.swap.database} is as it was"
-            failed = replace(account, failure=exc.message, result=result, lost=(), undo="")
-            outcome = Outcome.REFUSED if isinstance(exc, RefusedError) else Outcome.FAILED
-            course.ports.register.append(swaps.entry(course.ports, course.swap, failed, outcome))
-        course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
+        try:
+            _fail(course, account, exc)
+        finally:
+            course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
         raise
 
 
+def _fail(course: Course, account: Account, exc: AmanatError) -> None:
+    """A swap that is still open then is one of which nobody knows."""
+    database, is_known = course.swap.database, not swaps.is_open(course.ports, course.swap.run)
+    result = f"{database} is as it was" if is_known else f"not known yet: {_RECONCILE}"
+    failed = replace(account, failure=exc.message, result=result, lost=(), undo="")
+    course.ports.register.append(swaps.entry(course.ports, course.swap, failed, _outcome(exc)))
+
+
+def _outcome(exc: AmanatError) -> Outcome:
+    if isinstance(exc, InterruptedRunError):
+        return Outcome.INTERRUPTED
+    return Outcome.REFUSED if isinstance(exc, RefusedError) else Outcome.FAILED
+
+
 def perform(course: Course, account: Account) -> Done:
-    """Swap, run what comes after it, and write it down. A hook that fails then is told, and undoes nothing."""
+    """Swap, run what comes after it, and write it down. What fails then is told, and undoes nothing."""
     enforced = enforce.is_at_work(course.ports, course.site.database)
     with failing(course, account):
         swapped = _swapped(course)
+    course = course.to_its_end()
     warnings = (*swapped.warnings, *_no_longer_enforced(course, before=enforced))
     for warning in warnings:
         warn(course.ports, course.active, warning)
     account = account.with_steps(*swapped.statements)
     account = replace(account, warnings=(*account.warnings, *warnings), outage_seconds=swapped.seconds)
     try:
-        account = account.with_steps(*course.run_hooks(Moment.AFTER_SWAP))
+        account = account.with_steps(*_afterwards(course))
     except AmanatError as exc:
-        _finished(course, replace(account, failure=exc.message))
-        course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
-        raise type(exc)(
-            f"{course.swap.database} was swapped, and then: {exc.message}",
-            hint=f"see to what the hook was for; `{account.undo}` swaps back",
-        ) from exc
+        try:
+            _finished(course, replace(account, failure=exc.message))
+        finally:
+            course.run_hooks(Moment.ON_FAILURE, reason=exc.message)
+        raise _after_all(course, exc, f"see to what the hook was for; `{account.undo}` swaps back") from exc
     return _finished(course, account)
 
 
 def _swapped(course: Course) -> Swapped:
-    """After an error nothing is changed, as far as that can be told now; the rest is for ``swaps.settle``."""
-    site, swap = course.site, course.swap
+    """After an error nothing was swapped, or that is not known, and the swap stays open for ``swaps.settle``."""
+    site, swap, began = course.site, course.swap, course.ports.now()
     course.ports.register.asides.begin_swap(swap)
     try:
         return site.restorer.swap(swap.incoming, swap.outgoing, site.place, site.control)
-    except BaseException:
-        with contextlib.suppress(AmanatError):
-            swaps.conclude(course.ports, site, swap, is_ours=True)
-        raise
+    except AmanatError as exc:
+        if not _is_done_all_the_same(course.to_its_end(), exc):
+            raise
+        seconds = max(0.0, (course.ports.now() - began).total_seconds())  # at most
+        return Swapped(seconds=seconds, statements=(), warnings=(f"it was swapped, but: {exc.message}",))
+
+
+def _is_done_all_the_same(course: Course, failure: AmanatError) -> bool:
+    """A server may have done what it could not answer any more."""
+    try:
+        if swaps.is_done(course.site, course.swap):
+            return True
+    except AmanatError as exc:
+        raise type(failure)(
+            f"whether {course.swap.database} was swapped is not known: {failure.message}; then: {exc.message}",
+            hint=_RECONCILE,
+        ) from failure
+    with contextlib.suppress(AmanatError):  # then it stays open
+        swaps.abandon(course.ports, course.site, course.swap, None)
+    return False
+
+
+def _afterwards(course: Course) -> tuple[str, ...]:
+    """A line for each command. Where changes of the schema are refused, they have a pass."""
+    if Moment.AFTER_SWAP not in course.site.database.hooks:
+        return ()
+    with _passing(course):
+        return course.run_hooks(Moment.AFTER_SWAP)
+
+
+@contextlib.contextmanager
+def _passing(course: Course) -> Iterator[None]:
+    """Hooks that change no schema need none: one that cannot be issued keeps nobody's application down."""
+    asked = Asked(by=course.swap.by, purpose=f"hooks after {course.swap.stage}: {course.swap.purpose}")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(
+                enforce.passing(course.ports, course.site.database, asked, control=course.site.control)
+            )
+        except AmanatError as exc:
+            warn(course.ports, course.active, f"hooks after the swap have no pass: {exc.message}")
+        yield
 
 
 def _no_longer_enforced(course: Course, *, before: bool | None) -> Iterator[str]:
@@ -106,11 +166,15 @@ def _no_longer_enforced(course: Course, *, before: bool | None) -> Iterator[str]
 
 
 def _finished(course: Course, account: Account) -> Done:
+    """What was swapped is live, whether it can be entered or not."""
     seconds = (course.ports.now() - course.active.run.started_at).total_seconds()
     account = replace(account, seconds=seconds)
-    return Done(account=account, kept=swaps.finish(course.ports, course.site, course.swap, account))
+    try:
+        return Done(account=account, kept=swaps.finish(course.ports, course.site, course.swap, account))
+    except AmanatError as exc:
+        hint = f"move nothing away: make room, or see to what it says; {_RECONCILE}, and enters what is missing"
+        raise _after_all(course, exc, hint) from exc
 
 
-def _is_done(course: Course) -> bool:
-    asides = course.ports.register.asides.all(course.swap.database)
-    return course.swap.outgoing in {aside.name for aside in asides}
+def _after_all(course: Course, exc: AmanatError, hint: str) -> AmanatError:
+    return type(exc)(f"{course.swap.database} was swapped, and then: {exc.message}", hint=hint)

@@ -157,27 +157,35 @@ def _rolled_back(ports: Ports, wanted: Wanted, active: ActiveRun) -> Done:
 
 
 def _beside(course: Course, snapshot: Snapshot, warm: Aside | None, account: Account) -> Account:
-    """With all that is to be swapped in standing beside the live one, and compared."""
-    ports, place = course.ports, course.site
-    facts = None if warm else ports.store.read_manifest(snapshot.path).facts
-    place.restorer.require_swap(facts, place.place, place.control)
+    """With all that is to be swapped in standing beside the live one, and compared. Hooks that put an application
+    down run when all is seen that can be seen without them.
+    """
+    place = course.site
+    order = None if warm else _order(course, snapshot)
+    place.restorer.require_swap(order, place.place, place.control)
     account = account.with_steps(*course.run_hooks(Moment.BEFORE_RESTORE))
-    if warm:
-        step = f"took {warm.name}, restored and compared at {warm.since:%Y-%m-%d %H:%M:%S} UTC"
-        return replace(account.with_steps(step), checks=("it was compared when it was restored",))
-    return _restored(course, snapshot, account)
+    if order:
+        return _restored(course, snapshot, order, account)
+    assert warm  # noqa: S101 - else there is an order
+    step = f"took {warm.name}, restored and compared at {warm.since:%Y-%m-%d %H:%M:%S} UTC"
+    return replace(account.with_steps(step), checks=("it was compared when it was restored",))
 
 
-def _restored(course: Course, snapshot: Snapshot, account: Account) -> Account:
-    ports, place, swap = course.ports, course.site, course.swap
+def _order(course: Course, snapshot: Snapshot) -> RestoreOrder:
+    """Of a snapshot whose bytes are what was written."""
+    ports, swap = course.ports, course.swap
     policy = policy_of(ports, swap.policy, swap.database)
-    order = RestoreOrder(
+    return RestoreOrder(
         artefact=ports.store.path(snapshot.path),
-        facts=restore.read(ports, snapshot, place),
+        facts=restore.read(ports, snapshot, course.site),
         name=swap.incoming,
         checks=(*policy.checks, *policy.before_swap),
         stands_in=True,
     )
+
+
+def _restored(course: Course, snapshot: Snapshot, order: RestoreOrder, account: Account) -> Account:
+    place, swap = course.site, course.swap
     rehearsal = place.restorer.restore(order, place.place, place.control)
     course.active.restore_seconds = rehearsal.seconds
     _judge(snapshot, swap, rehearsal, place)
@@ -185,7 +193,7 @@ def _restored(course: Course, snapshot: Snapshot, account: Account) -> Account:
     return replace(
         account.with_steps(f"restored {order.artefact} into {swap.incoming}"),
         checks=(*restore.checked(rehearsal), *asked),
-        warnings=(*account.warnings, *rehearsal.warnings),
+        warnings=(*account.warnings, *course.active.warnings, *rehearsal.warnings),
     )
 
 
@@ -204,9 +212,11 @@ def _judge(snapshot: Snapshot, swap: Swap, rehearsal: Rehearsal, place: Site) ->
 
 
 def _warm(ports: Ports, snapshot: Snapshot, place: Site) -> Aside | None:
-    """That of this very snapshot, if it still stands there."""
+    """That of this very snapshot, if it still stands there as it was proven."""
     for aside in ports.register.asides.all(snapshot.database):
         is_wanted = aside.kind is AsideKind.WARM and aside.snapshot == snapshot.id and not place.foreign(aside)
         if is_wanted and place.size(aside.name) is not None:
-            return aside
+            if aside.mark == place.restorer.mark(aside.name, place.place, place.control):
+                return aside
+            place.place.warn(f"{aside.name} was changed since it was proven, and is not used: {snapshot.id} is")
     return None

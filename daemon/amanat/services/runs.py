@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from amanat.domain.errors import AmanatError, BusyError, InterruptedRunError, RefusedError, YieldedError
+from amanat.domain.errors import (
+    AmanatError,
+    BusyError,
+    InterruptedRunError,
+    RefusedError,
+    RegisterError,
+    YieldedError,
+)
 from amanat.domain.events import Event
 from amanat.domain.model import Outcome, Run, Snapshot, Stage
 from amanat.domain.units import format_duration
@@ -127,7 +134,8 @@ def recorded(ports: Ports, run: Run) -> Iterator[ActiveRun]:
         try:
             yield active
         except BaseException as exc:
-            _finish(ports, active, _ending(exc))
+            with contextlib.suppress(RegisterError):  # it must not hide what happened
+                _finish(ports, active, _ending(exc))
             raise
         ending: dict[str, object] = {
             "outcome": Outcome.SUCCEEDED,

@@ -79,7 +79,7 @@ def _concluded(ports: Ports, database: Database, swap: Swap) -> str:
     control = ports.controls(timeout=_SETTLING, label={"database": database.name})
     with sites.opened(ports, database, f"{swap.run}-settle", control) as site:
         _require_seen(site, swap)
-        what = conclude(ports, site, swap, is_ours=False)
+        what = _conclude(ports, site, swap)
     ports.emit(Event.RECONCILE_ACTED, what="swap", thing=what)
     return what
 
@@ -113,17 +113,30 @@ def given_up(ports: Ports, site: Site, *, from_elsewhere: bool) -> Iterator[str]
             yield f"the {swap.stage} of run {swap.run} is given up: {account.failure}"
 
 
-def conclude(ports: Ports, site: Site, swap: Swap, *, is_ours: bool) -> str:
-    """By where the names stand now. ``is_ours``: the run lives, and tells of its failure by itself."""
-    if site.restorer.is_swapped(swap.incoming, swap.outgoing, site.place, site.control):
-        told = f"it was done before its process died: what was live is {swap.outgoing}"
-        finish(ports, site, swap, _account(swap, told), Outcome.INTERRUPTED)
-        return f"{swap.stage} of {swap.database} finished: {told}"
-    told = "its process died before anything was swapped; the live database is as it was"
-    failed = None if is_ours else entry(ports, swap, Account(failure=told), Outcome.INTERRUPTED)
-    ports.register.asides.finish_swap(swap, None, failed)
+def is_done(site: Site, swap: Swap) -> bool:
+    """By where the names stand now; else what was begun of it is taken back."""
+    return site.restorer.is_swapped(swap.incoming, swap.outgoing, site.place, site.control)
+
+
+def is_open(ports: Ports, run: str) -> bool:
+    """Whether it has begun one, and what became of it is not entered."""
+    return run in {swap.run for swap in ports.register.asides.open_swaps()}
+
+
+def abandon(ports: Ports, site: Site, swap: Swap, told: Entry | None) -> None:
+    """One that was not done: nothing of it is left. ``told`` None: its run tells of that by itself."""
+    ports.register.asides.finish_swap(swap, None, told)
     if swap.incoming not in {aside.name for aside in ports.register.asides.all(swap.database)}:
         site.drop(swap.incoming)
+
+
+def _conclude(ports: Ports, site: Site, swap: Swap) -> str:
+    if is_done(site, swap):
+        told = f"it was done, and its run did not come to tell of it: what was live is {swap.outgoing}"
+        finish(ports, site, swap, _account(swap, told), Outcome.INTERRUPTED)
+        return f"{swap.stage} of {swap.database} finished: {told}"
+    told = "its run ended before anything was swapped; the live database is as it was"
+    abandon(ports, site, swap, entry(ports, swap, Account(failure=told), Outcome.INTERRUPTED))
     return f"{swap.stage} of {swap.database} taken back: {told}"
 
 

@@ -33,7 +33,8 @@ def restored(ports: Ports, site: Site, policy: Policy, artefact: Path, facts: Fa
     checks = (*policy.checks, *policy.before_swap)
     order = RestoreOrder(artefact=artefact, facts=facts, name=name, checks=checks, stands_in=True)
     try:
-        restorer.require_swap(facts, replace(site.place, warn=lambda _: None), site.control)  # nobody swaps now
+        silent = replace(site.place, warn=lambda _: None)  # nobody swaps now
+        restorer.require_swap(order, silent, site.control)
         rehearsal = restorer.restore(order, site.place, site.control)
     except (RefusedError, SpaceError) as exc:
         warning = f"nothing is kept warm for a rollback: {exc.message}"
@@ -62,6 +63,7 @@ def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> N
         size_bytes=size,
         since=now,
         until=now + policy.undo_window,
+        mark=site.restorer.mark(name, site.place, site.control),
     )
     detail = f"{name} stands ready for a rollback until {aside.until:%Y-%m-%d %H:%M:%S} UTC"
     entry = Entry.about(snapshot, EntryKind.WARM, at=now, by=snapshot.by, run=site.place.run, detail=detail)

@@ -46,8 +46,11 @@ class PostgresqlRestorer:
                 raise SourceError(f"there is no database {live}", hint="see the connection in the policy file")
             return {**server.identity(asked), "database": live}
 
-    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:
-        swap.require(self._server, facts, place, control)
+    def require_swap(self, order: RestoreOrder | None, place: Place, control: Control) -> None:
+        swap.require(self._server, order.facts if order else None, place, control)
+        if order:
+            filling, wish = self._wanted(order, place, control)
+            restoring.require(self._server, filling, wish, place, control)
 
     def swap(self, incoming: str, outgoing: str, place: Place, control: Control) -> Swapped:
         return swap.swap(self._server, incoming, outgoing, place, control)
@@ -56,6 +59,10 @@ class PostgresqlRestorer:
         return swap.is_swapped(self._server, incoming, outgoing, place, control)
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:
+        filling, wish = self._wanted(order, place, control)
+        return restoring.restore(self._server, filling, wish, place, control)
+
+    def _wanted(self, order: RestoreOrder, place: Place, control: Control) -> tuple[Filling, Wish]:
         _require_whole(order)
         contents = entries(order.artefact, control)
         filling = Filling(
@@ -66,8 +73,7 @@ class PostgresqlRestorer:
             checks=order.checks,
             choice=choice.without_subscriptions(_chosen(order, contents), contents),
         )
-        wish = Wish(name=order.name, live=self._live(place) if order.stands_in else None)
-        return restoring.restore(self._server, filling, wish, place, control)
+        return filling, Wish(name=order.name, live=self._live(place) if order.stands_in else None)
 
     def drop(self, name: str, place: Place, control: Control) -> None:
         if name == self._live(place):
@@ -79,6 +85,10 @@ class PostgresqlRestorer:
     def size(self, name: str, place: Place, control: Control) -> int | None:
         with self._server.maintenance(place, control) as asked:
             return database.size(asked, name)
+
+    def mark(self, name: str, place: Place, control: Control) -> str:
+        with self._server.maintenance(place, control) as asked:
+            return database.mark(asked, name)
 
     def free_bytes(self, place: Place, control: Control) -> int | None:
         with self._server.maintenance(place, control) as asked:

@@ -41,7 +41,7 @@ class SqliteRestorer:
             raise SourceError(f"{live} does not exist", hint="is its file system mounted?")
         return {"path": living.printed(live)}
 
-    def require_swap(self, facts: Facts | None, place: Place, control: Control) -> None:  # noqa: ARG002 - the port's signature
+    def require_swap(self, order: RestoreOrder | None, place: Place, control: Control) -> None:
         """What is to come in is compared once it is restored, by the SQLite that restored it."""
         try:
             persistently(lambda: self._open_once(control))
@@ -51,6 +51,9 @@ class SqliteRestorer:
                 hint=f"{exc.hint}; or move it away, and amanat restore SNAPSHOT --to {self._live}",
             ) from exc
         likeness.require_exchangeable(self._live, place.run)
+        if order:
+            building.require_absent(Path(order.name))
+            building.require_room(order, self._live.parent)
 
     def restore(self, order: RestoreOrder, place: Place, control: Control) -> Rehearsal:
         target = Path(order.name).absolute()
@@ -90,6 +93,13 @@ class SqliteRestorer:
         with files.explained(f"{name} cannot be seen"):
             return Path(name).stat().st_size if Path(name).exists() else None
 
+    def mark(self, name: str, place: Place, control: Control) -> str:  # noqa: ARG002 - the port's signature
+        """Of the side files too: what is written in WAL mode goes there first."""
+        path = Path(name)
+        with files.explained(f"{name} cannot be seen"):
+            there = [each for each in (path, *(beside(path, ending) for ending in SIDE_FILES)) if each.exists()]
+            return "; ".join(_stamp(each.stat()) for each in there)
+
     def free_bytes(self, place: Place, control: Control) -> int | None:  # noqa: ARG002 - the port's signature
         with files.explained(f"the room for {self._live} is not known"):
             return files.free_bytes(self._live.parent)
@@ -122,3 +132,8 @@ class SqliteRestorer:
 
     def _exchange(self, incoming: str, outgoing: str) -> Exchange:
         return Exchange(live=self._live, incoming=Path(incoming), outgoing=Path(outgoing))
+
+
+def _stamp(found: os.stat_result) -> str:
+    """The times in nanoseconds; that of the last change of its state cannot be set by hand."""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

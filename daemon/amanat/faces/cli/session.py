@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,15 +57,29 @@ def open_app(
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """The first SIGINT or SIGTERM ends runs cleanly, as ``interrupted``; the second one ends the process."""
+    """The first one ends runs cleanly, as ``interrupted``; the second one ends the process, but for SIGHUP: a
+    terminal that goes sends several. Under nohup that stays ignored.
+    """
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def handle(number: int, _frame: object) -> None:
         _caught.append(number)
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGHUP:
+            _silence(terminals)
+        else:
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+def _silence(terminals: Sequence[int]) -> None:
+    """What is written to one that is gone would be an error, in the middle of what has to come to its end."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def signal_code() -> int | None:

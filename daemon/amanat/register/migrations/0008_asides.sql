@@ -11,6 +11,7 @@ CREATE TABLE asides (
     since       TEXT NOT NULL,
     until       TEXT NOT NULL,
     held        TEXT NOT NULL,
+    mark        TEXT NOT NULL,
     PRIMARY KEY (database, name)
 ) STRICT;
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from amanat.domain.errors import RefusedError, SourceError
 from amanat.engines.postgresql.connection import Session, Target, session
 from amanat.engines.postgresql.rehearsing import database, making, preparing
-from amanat.engines.postgresql.rehearsing.filling import Filling, filled
+from amanat.engines.postgresql.rehearsing.database import Like
+from amanat.engines.postgresql.rehearsing.filling import Filling, Ready, filled
 from amanat.engines.postgresql.rehearsing.servers import Server
 from amanat.ports.engine import Place, Rehearsal
 from amanat.ports.run import Control
@@ -26,20 +27,41 @@ class Wish:
     live: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """``worked_on``: what it is called until it is whole."""
+
+    worked_on: str
+    like: Like | None
+    what: Filling
+    ready: Ready
+
+
+def require(server: Server, wanted: Filling, wish: Wish, place: Place, control: Control) -> None:
+    """What keeps ``restore`` from beginning, as that raises it."""
+    _prepared(server, wanted, wish, place, control)
+
+
 def restore(server: Server, wanted: Filling, wish: Wish, place: Place, control: Control) -> Rehearsal:
     """It is dropped again if an error is raised, and for nothing else."""
-    _require_name(wish.name)
-    worked_on = wish.name if wish.live else f"{database.PREFIX}{place.run}"
-    with server.maintenance(place, control) as asked:
-        _require_absent(asked, (wish.name, worked_on))
-        like = database.like(asked, wish.live) if wish.live else None
-        what, ready = preparing.prepared(asked, server, wanted, worked_on, place, like=like)
+    begun = _prepared(server, wanted, wish, place, control)
+    worked_on, like, what, ready = begun.worked_on, begun.like, begun.what, begun.ready
     with making.made(server, worked_on, what.facts, place, control, like=like):
         found = filled(ready, what, control)
         unknown = _analyzed(ready.target, control)
         with server.maintenance(place, control) as asked:
             _handed_over(asked, worked_on, wish)
     return Rehearsal(comparison=found.comparison, seconds=found.seconds, warnings=(*found.warnings, *unknown))
+
+
+def _prepared(server: Server, wanted: Filling, wish: Wish, place: Place, control: Control) -> _Prepared:
+    _require_name(wish.name)
+    worked_on = wish.name if wish.live else f"{database.PREFIX}{place.run}"
+    with server.maintenance(place, control) as asked:
+        _require_absent(asked, (wish.name, worked_on))
+        like = database.like(asked, wish.live) if wish.live else None
+        what, ready = preparing.prepared(asked, server, wanted, worked_on, place, like=like)
+    return _Prepared(worked_on=worked_on, like=like, what=what, ready=ready)
 
 
 def _require_name(name: str) -> None:

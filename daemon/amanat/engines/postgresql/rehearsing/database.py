@@ -137,6 +137,14 @@ def size(asked: Session, name: str) -> int | None:
     return int(found[0][0]) if found else None
 
 
+def mark(asked: Session, name: str) -> str:
+    """Another one once it was open to anybody: who opens it and closes it again leaves a new row version (manual,
+    "System Columns"). Vacuum notes its progress within the old one (``vac_update_datfrozenxid``).
+    """
+    found = asked.ask("SELECT oid, xmin, datallowconn FROM pg_database WHERE datname = %s", [name])
+    return "; ".join(" ".join(map(str, row)) for row in found)
+
+
 def rename(asked: Session, name: str, to: str) -> None:
     asked.ask(_WRITING)
     asked.ask(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to)))

@@ -28,8 +28,8 @@ Obstacle = tuple[str, str]
 
 
 def require(asked: Session, live: str, facts: Facts | None) -> None:
-    """RefusedError names all that is in the way. ``asked``: in another database than ``live``. ``facts``: as in
-    ``Restorer.require_swap``.
+    """RefusedError names all that is in the way. ``asked``: in another database than ``live``. ``facts``: of
+    what is to be restored first; None: it stands there already.
     """
     found = [
         *_server(asked),
