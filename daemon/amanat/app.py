@@ -5,7 +5,6 @@ Adapters and services are imported when they are needed: a command that lists mu
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from amanat.domain.events import Event
 from amanat.domain.model import ProofLevel, Snapshot
 from amanat.host import clock
 from amanat.host.control import RunControl
+from amanat.host.identity import require_own
 from amanat.host.locks import Locks
 from amanat.host.scratch import Scratch
 from amanat.observability.progress import ProgressEvents
@@ -232,7 +232,7 @@ def open_app(
     ``on_progress``: gets the progress of every run; without it, progress is told by events.
     ``create``: make the register if there is none; otherwise that is an error, for who only looks.
     """
-    _require_own(settings.state, settings.store)
+    require_own(settings.state, settings.store)
     if not create:
         register_file.require(settings.state)
     stop = threading.Event()
@@ -269,17 +269,6 @@ def open_app(
     return app
 
 
-def _require_own(*folders: Path) -> None:
-    """Root would leave files there that the service's own user cannot read."""
-    for folder in folders:
-        if os.geteuid() == 0 and folder.is_dir() and folder.stat().st_uid != 0:
-            owner = folder.owner()
-            raise ConfigurationError(
-                f"{folder} belongs to {owner}, and this is root",
-                hint=f"run it as {owner}: sudo -u {owner} amanat …",
-            )
-
-
 def load_configuration(settings: ServiceSettings, *, required: bool = False) -> "Configuration":
     """The policy file; without one at the default place an empty configuration, unless it is ``required``."""
     from amanat.domain.policy import Configuration
@@ -297,7 +286,7 @@ def place_for_register(settings: ServiceSettings, *, move_aside: bool) -> Iterat
 
     RefusedError when there is one that may not be moved, or no manifest to make one from.
     """
-    _require_own(settings.state, settings.store)
+    require_own(settings.state, settings.store)
     if not LocalStore(settings.store).survey().marked:
         raise RefusedError(
             f"there is no manifest in {settings.store.absolute()}", hint="mount the store, or name it with --store"

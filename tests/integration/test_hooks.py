@@ -84,12 +84,13 @@ def test_commands_run_in_their_order_and_each_gives_a_line(workshop, application
         workshop, Moment.BEFORE_RESTORE, Hook(command=("touch", "a b")), shell("echo 1 > one; sleep 0.2"), shell("cat one")
     )  # fmt: skip
     lines = run(workshop, Moment.BEFORE_RESTORE)
-    assert [line.rpartition(" ")[0] for line in lines] == [
+    assert [line.splitlines()[0].rpartition(" ")[0] for line in lines] == [
         "touch 'a b': exited with 0 in",
         "/bin/sh -c 'echo 1 > one; sleep 0.2': exited with 0 in",
         "/bin/sh -c 'cat one': exited with 0 in",
     ]
     assert lines[1].endswith((" 0.2s", " 0.3s", " 0.4s"))
+    assert lines[2].splitlines()[1:] == ["  1"]
     assert (application / "a b").exists()
     told = workshop.told(Event.HOOK_RAN)[-1]
     assert (told["moment"], told["output"], told["outcome"]) == ("before_restore", "1", "exited with 0")

@@ -59,6 +59,12 @@ class ToolError(AmanatError):
     kind = "tool"
 
 
+class SwappedError(AmanatError):
+    """Another database is live, as it was wanted, and what came after the swap failed."""
+
+    kind = "swapped"
+
+
 class StoreError(AmanatError):
     """The store cannot be written or read."""
 

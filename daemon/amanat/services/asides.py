@@ -55,7 +55,8 @@ def accept(ports: Ports, wanted: Accepting) -> list[Aside]:
         kept = ports.register.asides.all(database.name)
         if held := [aside for aside in kept if aside.held]:
             raise RefusedError(
-                f"{held[0].name} is held: {held[0].held}", hint=f"amanat release kept:{database.name} --reason …"
+                f"{held[0].name} is held: {held[0].held}",
+                hint=f"amanat release kept:{database.reference} --reason …",
             )
         if ports.locks.is_migrating(database.name):
             raise BusyError(

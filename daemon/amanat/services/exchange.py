@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from amanat.domain.account import Account
 from amanat.domain.aside import Aside, Swap
-from amanat.domain.errors import AmanatError, InterruptedRunError, RefusedError
+from amanat.domain.errors import AmanatError, InterruptedRunError, RefusedError, SwappedError
 from amanat.domain.hooks import Moment
 from amanat.domain.model import Outcome
 from amanat.ports import Ports
@@ -177,4 +177,4 @@ def _finished(course: Course, account: Account) -> Done:
 
 
 def _after_all(course: Course, exc: AmanatError, hint: str) -> AmanatError:
-    return type(exc)(f"{course.swap.database} was swapped, and then: {exc.message}", hint=hint)
+    return SwappedError(f"{course.swap.database} was swapped, and then: {exc.message}", hint=hint)

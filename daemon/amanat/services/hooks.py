@@ -22,7 +22,8 @@ _LONGEST_VALUE = (
 def run(
     ports: Ports, database: Database, moment: Moment, environment: Mapping[str, str], control: Control | None
 ) -> tuple[str, ...]:
-    """One line for each command, for the account. ``control``: None: nothing but their timeouts ends them.
+    """Of each command how it ended, and below that what it said, for the account. ``control`` None: nothing but
+    their timeouts ends them.
 
     ToolError for one that fails, and those after it are not run. Of ``ON_FAILURE`` each is run, and none raises.
     """
@@ -114,7 +115,7 @@ def _execute(
         output="\n".join(ran.output),
     )
     ran.require_success()
-    return f"{ran.command}: {ran.how} in {ran.seconds:.1f}s"
+    return "\n  ".join((f"{ran.command}: {ran.how} in {ran.seconds:.1f}s", *ran.output))
 
 
 def _folder(database: Database) -> Path | None:

@@ -147,7 +147,7 @@ def _rolled_back(ports: Ports, wanted: Wanted, active: ActiveRun) -> Done:
             origin=f"{names.live} as it was at {now:%Y-%m-%d %H:%M:%S} UTC",
             result=f"{restore.describe(snapshot)}, live as {names.live}",
             lost=wanted.prospect.lost,
-            undo=f"amanat undo {database.name}",
+            undo=f"amanat undo {database.reference}",
             warnings=tuple(f"the snapshot is of another database: {each}" for each in wanted.prospect.elsewhere),
         )
         course = Course(ports=ports, site=place, swap=swap, active=active)

@@ -90,7 +90,7 @@ def _undone(ports: Ports, wanted: Wanted, kept: Aside, active: ActiveRun) -> Don
         account = Account(
             origin=f"{names.live} as it was at {now:%Y-%m-%d %H:%M:%S} UTC",
             result=f"{kept.name}, live until {kept.since:%Y-%m-%d %H:%M:%S} UTC, is so again as {names.live}",
-            undo=f"amanat undo {database.name}",
+            undo=f"amanat undo {database.reference}",
             warnings=warnings,
         )
         course = Course(ports=ports, site=place, swap=swap, active=active)
