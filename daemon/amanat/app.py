@@ -93,7 +93,8 @@ class App:
 
     def take(self, request: "Request") -> Snapshot:
         """What stood beside that database for long enough goes then: without a daemon nobody else looks."""
-        from amanat.services import asides, snapshot
+        from amanat.services import snapshot
+        from amanat.services.beside import asides
 
         with self.documented(), asides.expiring(self.ports, request.database.name, by=request.by):
             return snapshot.take(self.ports, request)
@@ -141,7 +142,7 @@ class App:
 
     def expire(self, *, by: str, jumps: "Sequence[Jump]") -> None:
         """Drop what has stood beside databases for long enough. ``jumps``: what the clock did meanwhile."""
-        from amanat.services import asides
+        from amanat.services.beside import asides
 
         before = self.ports.register.head()
         if asides.expire(self.ports, by=by, jumps=jumps):
@@ -163,7 +164,8 @@ class App:
         """``servers``: drop there what drills left, and what has stood beside databases for long enough: that
         takes as long as they do to answer.
         """
-        from amanat.services import asides, reconcile, sweeping
+        from amanat.services import reconcile
+        from amanat.services.beside import asides, sweeping
 
         with self.documented():
             repairs = reconcile.reconcile(self.ports, by=by)
@@ -174,7 +176,7 @@ class App:
         return replace(repairs, expired=expired, dropped=tuple(sweeping.sweep_servers(self.ports)))
 
     def sweep_servers(self) -> None:
-        from amanat.services import sweeping
+        from amanat.services.beside import sweeping
 
         sweeping.sweep_servers(self.ports)
 

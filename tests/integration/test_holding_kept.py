@@ -4,7 +4,7 @@ import pytest
 
 from amanat.domain.errors import BusyError, NotFoundError
 from amanat.host.control import RunControl
-from amanat.services import asides
+from amanat.services.beside import asides
 from tests.support.workshop import workshop
 
 __all__ = ["workshop"]

@@ -8,7 +8,7 @@ import pytest
 from amanat.domain.aside import Aside, AsideKind, Swap
 from amanat.domain.entry import Entry, EntryKind
 from amanat.domain.model import Outcome, Run, Stage
-from amanat.services.site import place_of
+from amanat.services.beside.site import place_of
 from tests.support.workshop import T0, workshop
 
 __all__ = ["workshop"]

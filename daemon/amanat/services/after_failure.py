@@ -6,7 +6,7 @@ from amanat.domain.errors import AmanatError
 from amanat.domain.model import Snapshot
 from amanat.ports import Ports
 from amanat.services import rollback
-from amanat.services.exchange import Done
+from amanat.services.beside.exchange import Done
 from amanat.services.migrate import Order
 from amanat.services.rollback import Wanted
 from amanat.services.runs import outcome_of

@@ -26,9 +26,9 @@ from amanat.ports import Ports
 from amanat.ports.engine import Engine, Place
 from amanat.ports.run import Control
 from amanat.services import audit, checks, plan
+from amanat.services.beside.site import place_of
 from amanat.services.request import Request
 from amanat.services.runs import new_id
-from amanat.services.site import place_of
 
 HOST = "host"
 _DATABASE_TIMEOUT = timedelta(minutes=2)

@@ -17,7 +17,8 @@ from amanat.domain.model import MANIFEST_SUFFIX, Outcome, Run, Snapshot, Stage
 from amanat.domain.reconcile import COMPANION_SUFFIXES, Observed, Repairs, plan
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import losses, prune, swaps, sweeping
+from amanat.services import losses, prune
+from amanat.services.beside import swaps, sweeping
 
 UNFOUNDED = "is left: its row says that its deletion began, and no entry does"
 

@@ -19,8 +19,8 @@ from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place, Rehearsal
 from amanat.ports.run import Control
-from amanat.services import warm
-from amanat.services.site import at
+from amanat.services.beside import warm
+from amanat.services.beside.site import at
 
 _SHOWN = 5
 

@@ -15,9 +15,10 @@ from amanat.domain.policy import MANUAL, Database, SqliteSource
 from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
-from amanat.services import damage, find, intact, prove, site
+from amanat.services import damage, find, intact, prove
+from amanat.services.beside import site
+from amanat.services.beside.site import Site
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
-from amanat.services.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)

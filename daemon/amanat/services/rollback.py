@@ -13,11 +13,12 @@ from amanat.domain.policy import MANUAL, Database
 from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
-from amanat.services import reconcile, restore, site, target
-from amanat.services.exchange import Course, Done, failing, perform
+from amanat.services import reconcile, restore
+from amanat.services.beside import site, target
+from amanat.services.beside.exchange import Course, Done, failing, perform
+from amanat.services.beside.site import Site
 from amanat.services.rehearse import policy_of
 from amanat.services.runs import ActiveRun, admitted, new_id, recorded, warn
-from amanat.services.site import Site
 
 _SHOWN = 5
 _LOOKING = timedelta(minutes=1)

@@ -17,13 +17,14 @@ from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Place
 from amanat.ports.run import Control
-from amanat.services import checks, hooks, plan, prune, reconcile, warm
+from amanat.services import checks, hooks, plan, prune, reconcile
+from amanat.services.beside import warm
+from amanat.services.beside.site import at, place_of
 from amanat.services.commit import Taken, commit
 from amanat.services.giving_way import GivingWay, Mark
 from amanat.services.rehearse import Rehearse, rehearsal
 from amanat.services.request import Request, require_usable
 from amanat.services.runs import ActiveRun, admitted, holder_of, new_id, outcome_of, recorded, warn
-from amanat.services.site import at, place_of
 
 _LONGEST_PAUSE = timedelta(minutes=15)  # unless the policy's own backoff is longer
 _MOST_DOUBLINGS = 20  # more would only count: a minute has become a year

@@ -10,10 +10,11 @@ from amanat.domain.hooks import Moment
 from amanat.domain.model import MANUAL_POLICY, Run, Stage
 from amanat.domain.policy import MANUAL, Database
 from amanat.ports import Ports
-from amanat.services import asides, reconcile, site, swaps
-from amanat.services.exchange import Course, Done, failing, perform
+from amanat.services import reconcile
+from amanat.services.beside import asides, site, swaps
+from amanat.services.beside.exchange import Course, Done, failing, perform
+from amanat.services.beside.site import Site
 from amanat.services.runs import ActiveRun, admitted, new_id, recorded, warn
-from amanat.services.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,12 @@ from amanat.domain.model import ProofLevel, Run, Snapshot, SnapshotState, Stage,
 from amanat.domain.policy import MANUAL
 from amanat.ports import Ports
 from amanat.ports.run import Control
-from amanat.services import damage, find, intact, prove, reconcile, warm
+from amanat.services import damage, find, intact, prove, reconcile
+from amanat.services.beside import warm
+from amanat.services.beside.site import at, place_of
 from amanat.services.giving_way import GivingWay, Mark
 from amanat.services.rehearse import Rehearse, configured, policy_of, rehearsal
 from amanat.services.runs import ActiveRun, admitted_to_read, new_id, recorded, warn
-from amanat.services.site import at, place_of
 
 
 def drill(

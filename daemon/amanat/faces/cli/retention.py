@@ -119,7 +119,8 @@ def _change(reference: str, reason: str, by: str, *, held: bool, as_json: bool) 
 
 
 def _change_kept(app: "App", database: str, reason: str, by: str, *, held: bool, as_json: bool) -> None:
-    from amanat.services import asides, report
+    from amanat.services import report
+    from amanat.services.beside import asides
 
     change = asides.hold if held else asides.release
     with app.documented():

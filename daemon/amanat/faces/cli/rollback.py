@@ -13,7 +13,7 @@ from amanat.faces.cli.snapshots import Reference
 
 if TYPE_CHECKING:
     from amanat.domain.account import Account
-    from amanat.services.exchange import Done
+    from amanat.services.beside.exchange import Done
     from amanat.services.rollback import Prospect
 
 _PANEL = "Going back"
@@ -139,8 +139,9 @@ def undo(
 
     Exit status: 0; 3 it failed, or a hook after the swap did; 4 refused; 5 nothing is kept; 6 busy.
     """
-    from amanat.services import asides, reconcile
+    from amanat.services import reconcile
     from amanat.services import undo as service
+    from amanat.services.beside import asides
 
     waiting = output.seconds(wait)
     app = session.open_app()
@@ -179,7 +180,8 @@ def accept(
 
     Exit status: 0; 4 it is held, or of another place; 5 nothing is kept; 6 busy.
     """
-    from amanat.services import asides, report
+    from amanat.services import report
+    from amanat.services.beside import asides
 
     waiting = output.seconds(wait)
     app = session.open_app()

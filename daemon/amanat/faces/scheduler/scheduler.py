@@ -19,7 +19,8 @@ from amanat.faces.scheduler.chain_watch import ChainWatch
 from amanat.faces.scheduler.loop import Loop
 from amanat.faces.scheduler.trigger import PauseTrigger, ScheduleTrigger
 from amanat.host import clock, memory
-from amanat.services import asides, due
+from amanat.services import due
+from amanat.services.beside import asides
 
 _LOOK = "look for losses"
 _LOOK_PAUSE = timedelta(minutes=10)

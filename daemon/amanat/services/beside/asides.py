@@ -13,10 +13,10 @@ from amanat.domain.model import Outcome
 from amanat.domain.policy import Database
 from amanat.domain.units import format_size
 from amanat.ports import Ports
-from amanat.services import site as sites
-from amanat.services import swaps
+from amanat.services.beside import site as sites
+from amanat.services.beside import swaps
+from amanat.services.beside.site import Site
 from amanat.services.runs import new_id
-from amanat.services.site import Site
 
 _LOOKING = timedelta(minutes=2)
 _HOLDING_SECONDS = 5.0

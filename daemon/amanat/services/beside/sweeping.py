@@ -10,8 +10,8 @@ from amanat.domain.model import Outcome, ProofLevel, Run, Stage
 from amanat.domain.policy import MANUAL, Database, Policy
 from amanat.ports import Ports
 from amanat.ports.run import Control
+from amanat.services.beside.site import place_of
 from amanat.services.rehearse import policy_of
-from amanat.services.site import place_of
 
 _SWEEPING = timedelta(minutes=1)
 _ENDED = tuple(outcome for outcome in Outcome if outcome is not Outcome.SKIPPED)

@@ -13,9 +13,10 @@ from amanat.domain.model import Outcome
 from amanat.ports import Ports
 from amanat.ports.enforcing import Asked
 from amanat.ports.restoring import Swapped
-from amanat.services import enforce, hooks, swaps
+from amanat.services import enforce, hooks
+from amanat.services.beside import swaps
+from amanat.services.beside.site import Site
 from amanat.services.runs import ActiveRun, warn
-from amanat.services.site import Site
 
 _FINISHING = timedelta(minutes=2)
 _RECONCILE = "`amanat reconcile` tells, when database and register can be asked"

@@ -11,8 +11,8 @@ from amanat.domain.events import Event
 from amanat.domain.model import Outcome
 from amanat.domain.policy import Database
 from amanat.ports import Ports
-from amanat.services import site as sites
-from amanat.services.site import Site
+from amanat.services.beside import site as sites
+from amanat.services.beside.site import Site
 
 ELSEWHERE = "see what the policy file says; if it is the same one, moved or upgraded: --from-elsewhere"
 

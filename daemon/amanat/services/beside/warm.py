@@ -12,9 +12,9 @@ from amanat.domain.policy import Policy
 from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
-from amanat.services import asides
-from amanat.services.asides import Dropping
-from amanat.services.site import Site
+from amanat.services.beside import asides
+from amanat.services.beside.asides import Dropping
+from amanat.services.beside.site import Site
 
 
 def is_wanted(ports: Ports, policy: Policy, snapshot: Snapshot | None) -> bool:

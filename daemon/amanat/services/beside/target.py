@@ -7,8 +7,9 @@ from amanat.domain.errors import NotFoundError, RefusedError
 from amanat.domain.model import MANUAL_POLICY, Facts, Scope, Snapshot, SnapshotState
 from amanat.domain.policy import Database
 from amanat.ports import Ports
-from amanat.services import find, losses, swaps
-from amanat.services.site import Site
+from amanat.services import find, losses
+from amanat.services.beside import swaps
+from amanat.services.beside.site import Site
 
 PRE_RELEASE = "pre-release"
 """The policy whose snapshots are taken before a release, by the name that the examples give it."""

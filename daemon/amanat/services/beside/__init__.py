@@ -1,0 +1,1 @@
+"""Databases that stand beside a live one: made, swapped in, kept and dropped."""
