@@ -36,6 +36,8 @@ def test_what_is_kept_of_any_database_is_no_leaving(ports, tmp_path):
     aside = Aside(
         run=RUN.id,
         database=RUN.database,
+        environment="",
+        place="here",
         kind=AsideKind.WARM,
         name="other_amanat_dead00000000",
         snapshot=None,
@@ -58,6 +60,7 @@ def test_what_a_swap_that_is_open_is_of_is_no_leaving(ports, tmp_path):
         stage=RUN.stage,
         database=RUN.database,
         environment="local",
+        place="here",
         policy=RUN.policy,
         incoming="other_amanat_dead00000000",
         outgoing="other_before_dead00000000",
