@@ -16,18 +16,24 @@ pytestmark = pytest.mark.slow
 ROLLBACK = ("rollback", "app", "--yes", "--purpose=the migration failed halfway")
 
 
-@pytest.fixture(params=["wal", "delete"])
-def sqlite_application(request, tmp_path):
-    return SqliteApplication(tmp_path, request.param)
+@pytest.fixture
+def sqlite_application(tmp_path):
+    return SqliteApplication(tmp_path)
 
 
-@pytest.fixture(params=["sqlite-wal", "sqlite-delete", "postgresql"])
+@pytest.fixture(params=["sqlite-wal", "postgresql"])
 def application(request, tmp_path):
     if request.param == "postgresql":
         return PostgresqlApplication(tmp_path, request.getfixturevalue("postgres"))
     return SqliteApplication(tmp_path, request.param.removeprefix("sqlite-"))
 
 
+in_every_journal_mode = pytest.mark.parametrize(
+    "application", ["sqlite-wal", "sqlite-delete", "postgresql"], indirect=True
+)
+
+
+@in_every_journal_mode
 def test_a_migration_that_failed_halfway_is_rolled_back_and_that_is_undone_and_that_too(application):
     amanat = application.amanat
     taken, held = application.digests(), application.snapshot()
