@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import signal
 import time
 
 import psycopg
@@ -202,6 +203,7 @@ def test_a_question_is_seen_and_ctrl_c_ends_it(sqlite_application):
     amanat, spoken = sqlite_application.amanat, b""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who started the tests may ignore it, and that is inherited
         os.chdir(amanat.folder)
         os.execve(COMMAND[0], [*COMMAND, "rollback", "app", "--purpose=x"], amanat.environment())
     while b"[y/N]" not in spoken:

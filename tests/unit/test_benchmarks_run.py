@@ -38,7 +38,7 @@ def test_a_run_measures_every_budget(folder) -> None:
     assert not [path for path in folder.rglob("*") if path.is_file()]
     assert [section.notes for section in findings.sections if section.notes] == []
     measured = {budget.what: budget.measured for budget in findings.budgets()}
-    assert len(measured) == 20
+    assert len(measured) == 19
     assert all(value is not None and value > 0 for value in measured.values()), measured
     ours = [series for section in findings.sections for series in section.series if "amanat" in series.name]
     assert len(ours) >= 10
