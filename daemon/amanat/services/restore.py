@@ -90,7 +90,7 @@ def _restored(ports: Ports, wanted: Wanted, active: ActiveRun) -> Restored:
         rehearsal = place.restorer.restore(order, place.place, control)
     for warning in rehearsal.warnings:
         warn(ports, active, warning)
-    account = _account(ports, wanted, active, rehearsal)
+    account = replace(_account(ports, wanted, active), checks=checked(rehearsal, order))
     _tell(ports, wanted, active, account, Outcome.SUCCEEDED)
     return Restored(comparison=rehearsal.comparison, account=account)
 
@@ -120,23 +120,23 @@ def _intact(ports: Ports, snapshot: Snapshot, place: Site) -> Facts:
     return manifest.facts
 
 
-def checked(rehearsal: Rehearsal) -> tuple[str, ...]:
-    """What came of the comparison, line by line."""
+def checked(rehearsal: Rehearsal, order: RestoreOrder) -> tuple[str, ...]:
+    """What came of the comparison, line by line: rows are compared where their digests were taken."""
     compared = rehearsal.comparison
     if compared.differences:
         return tuple(each.describe() for each in compared.differences)
     gaps = tuple(f"not compared: {gap}" for gap in compared.not_compared)
-    return (*(gaps or ("equal to the facts of the snapshot: schema, rows, sequences",)), *compared.caveats)
+    what = "schema, rows, sequences" if order.facts.rows and not order.schema_only else "schema, sequences"
+    return (*(gaps or (f"equal to the facts of the snapshot: {what}",)), *compared.caveats)
 
 
-def _account(ports: Ports, wanted: Wanted, active: ActiveRun, rehearsal: Rehearsal) -> Account:
+def _account(ports: Ports, wanted: Wanted, active: ActiveRun) -> Account:
     part = ", ".join(filter(None, (" ".join(wanted.tables), "schema only" if wanted.schema_only else "")))
     seconds = (ports.now() - active.run.started_at).total_seconds()
     return Account(
         origin=describe(wanted.snapshot),
         result=f"{wanted.to}{f' ({part})' if part else ''}, beside what was there",
         steps=(f"restored {ports.store.path(wanted.snapshot.path)} into {wanted.to}",),
-        checks=checked(rehearsal),
         warnings=tuple(active.warnings),
         seconds=seconds,
         undo=f"drop {wanted.to}: nothing else was changed",

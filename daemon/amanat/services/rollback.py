@@ -193,7 +193,7 @@ def _restored(course: Course, snapshot: Snapshot, order: RestoreOrder, account: 
     asked = tuple(f"{check.sql}: as expected ({check.expect})" for check in order.checks)
     return replace(
         account.with_steps(f"restored {order.artefact} into {swap.incoming}"),
-        checks=(*restore.checked(rehearsal), *asked),
+        checks=(*restore.checked(rehearsal, order), *asked),
         warnings=(*account.warnings, *course.active.warnings, *rehearsal.warnings),
     )
 
