@@ -29,6 +29,8 @@ def application(request, tmp_path):
     return SqliteApplication(tmp_path, request.param.removeprefix("sqlite-"))
 
 
+whatever_the_engine = pytest.mark.parametrize("application", ["sqlite-wal"], indirect=True)
+"""What the services do alike for all."""
 in_every_journal_mode = pytest.mark.parametrize(
     "application", ["sqlite-wal", "sqlite-delete", "postgresql"], indirect=True
 )
@@ -122,6 +124,7 @@ def test_what_others_lock_holds_up_no_rollback_to_a_warm_one(tmp_path, postgres)
     assert "not counted, then or now: public.users" in detail
 
 
+@whatever_the_engine
 def test_an_unhappy_question_before_the_swap_leaves_all_as_it_is(application):
     application.snapshot()
     application.migrate_halfway()
@@ -138,6 +141,7 @@ def test_an_unhappy_question_before_the_swap_leaves_all_as_it_is(application):
 HOOKS = "{before_restore: [{shell: 'echo $AMANAT_STAGE-down >> told'}], after_swap: [{shell: 'echo $AMANAT_STAGE-up >> told'}], on_failure: [{shell: 'echo $AMANAT_STAGE-failed >> told'}]}"
 
 
+@whatever_the_engine
 def test_hooks_run_around_it(application):
     application.snapshot()
     application.configure(hooks=HOOKS)
@@ -148,6 +152,7 @@ def test_hooks_run_around_it(application):
     assert sum("/bin/sh" in step or "echo" in step for step in done["steps"]) == 2
 
 
+@whatever_the_engine
 def test_a_hook_that_fails_after_the_swap_is_told_and_undoes_nothing(application):
     taken = application.digests()
     application.snapshot()
@@ -186,6 +191,7 @@ def test_killed_where_a_hook_runs_it_is_finished_or_taken_back(application, mome
         assert application.digests() == taken
 
 
+@whatever_the_engine
 def test_a_plan_changes_nothing_and_names_a_newer_snapshot(application):
     held = application.snapshot()
     newer = application.amanat.json("snapshot", "app", "--name=by_hand")["id"]
