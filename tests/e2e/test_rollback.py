@@ -203,15 +203,20 @@ def test_a_plan_changes_nothing_and_names_a_newer_snapshot(application):
     assert application.amanat.query("SELECT * FROM runs WHERE stage = 'rollback'") == []
 
 
-def test_a_question_is_seen_and_ctrl_c_ends_it(sqlite_application):
+@pytest.mark.parametrize(
+    "command", [("rollback", "app", "--purpose=x"), ("undo", "app")], ids=lambda words: words[0]
+)
+def test_a_question_is_seen_and_ctrl_c_ends_it(sqlite_application, command):
     """On a terminal: nothing is drawn over the question, and the first Ctrl-C is heard."""
     sqlite_application.snapshot()
     amanat, spoken = sqlite_application.amanat, b""
+    amanat.ok(*ROLLBACK)
+    before = amanat.json("runs")
     process, terminal = pty.fork()
     if process == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # who started the tests may ignore it, and that is inherited
         os.chdir(amanat.folder)
-        os.execve(COMMAND[0], [*COMMAND, "rollback", "app", "--purpose=x"], amanat.environment())
+        os.execve(COMMAND[0], [*COMMAND, *command], amanat.environment())
     while b"[y/N]" not in spoken:
         spoken += os.read(terminal, 4096)
     os.write(terminal, b"\x03")
@@ -219,4 +224,4 @@ def test_a_question_is_seen_and_ctrl_c_ends_it(sqlite_application):
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 130
     assert b"\x1b[2K" not in spoken
-    assert amanat.query("SELECT * FROM runs WHERE stage = 'rollback'") == []
+    assert amanat.json("runs") == before

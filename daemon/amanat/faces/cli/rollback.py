@@ -146,7 +146,6 @@ def undo(
     waiting = output.seconds(wait)
     app = session.open_app()
     found = app.database(database)
-    session.stop_on_signals(app.stop)
     with app.documented():
         reconcile.settle_swaps(app.ports, found.name)
     kept = asides.before(app.ports, found.name)
@@ -154,6 +153,7 @@ def undo(
         typer.echo(f"{kept.name} was live until {output.local(kept.since)}; what was written since goes aside")
     if not yes:
         _confirm(f"Swap it back as {database}?")
+    session.stop_on_signals(app.stop)
     with app.documented():
         wanted = service.Wanted(
             database=found,
