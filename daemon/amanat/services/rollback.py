@@ -14,7 +14,7 @@ from amanat.ports import Ports
 from amanat.ports.engine import Rehearsal
 from amanat.ports.restoring import RestoreOrder
 from amanat.services import reconcile, restore
-from amanat.services.beside import site, target
+from amanat.services.beside import asides, site, target
 from amanat.services.beside.exchange import Course, Done, failing, perform
 from amanat.services.beside.site import Site
 from amanat.services.rehearse import policy_of
@@ -108,8 +108,7 @@ def rollback(ports: Ports, wanted: Wanted) -> Done:
 
 
 def _kept(ports: Ports, database: str) -> str:
-    kept = (aside.name for aside in ports.register.asides.all(database) if aside.kind is AsideKind.BEFORE)
-    return next(kept, "")
+    return next((aside.name for aside in asides.of_kind(ports, database, AsideKind.BEFORE)), "")
 
 
 def _require_unswapped(ports: Ports, prospect: Prospect) -> None:
@@ -214,8 +213,8 @@ def _judge(snapshot: Snapshot, swap: Swap, rehearsal: Rehearsal, place: Site) ->
 
 def _warm(ports: Ports, snapshot: Snapshot, place: Site) -> Aside | None:
     """That of this very snapshot, if it still stands there as it was proven."""
-    for aside in ports.register.asides.all(snapshot.database):
-        is_wanted = aside.kind is AsideKind.WARM and aside.snapshot == snapshot.id and not place.foreign(aside)
+    for aside in asides.of_kind(ports, snapshot.database, AsideKind.WARM):
+        is_wanted = aside.snapshot == snapshot.id and not place.foreign(aside)
         if is_wanted and place.size(aside.name) is not None:
             if aside.mark == place.restorer.mark(aside.name, place.place, place.control):
                 return aside

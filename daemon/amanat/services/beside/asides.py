@@ -200,6 +200,11 @@ def drop(ports: Ports, site: Site, aside: Aside, wanted: Dropping) -> None:
     ports.register.asides.remove(aside, _entry(ports, aside, EntryKind.DROP, by=wanted.by, reason=reason))
 
 
+def of_kind(ports: Ports, database: str, kind: AsideKind) -> list[Aside]:
+    """Newest first."""
+    return [aside for aside in ports.register.asides.all(database) if aside.kind is kind]
+
+
 def before(ports: Ports, database: str) -> Aside:
     """What was live before the newest swap; NotFoundError when nothing is kept, BusyError while one is open."""
     for swap in ports.register.asides.open_swaps():
@@ -208,9 +213,8 @@ def before(ports: Ports, database: str) -> Aside:
                 f"the {swap.stage} of {database} by {swap.by}, run {swap.run}, is not over",
                 hint="wait for it; if its process is gone, `amanat reconcile` finishes it or takes it back",
             )
-    for aside in ports.register.asides.all(database):
-        if aside.kind is AsideKind.BEFORE:
-            return aside
+    for aside in of_kind(ports, database, AsideKind.BEFORE):
+        return aside
     raise NotFoundError(
         f"nothing of {database} is kept that could be swapped back",
         hint="it goes by `amanat accept`, or when the policy's undo_window is over: see the rollback log",

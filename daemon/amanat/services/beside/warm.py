@@ -23,7 +23,8 @@ def is_wanted(ports: Ports, policy: Policy, snapshot: Snapshot | None) -> bool:
         return False
     if snapshot is None:
         return True
-    known = (ports.register.snapshots_like(aside.snapshot or "") for aside in _warm(ports, snapshot.database))
+    others = asides.of_kind(ports, snapshot.database, AsideKind.WARM)
+    known = (ports.register.snapshots_like(aside.snapshot or "") for aside in others)
     return all(other.taken_at < snapshot.taken_at for found in known for other in found)
 
 
@@ -51,7 +52,7 @@ def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> N
     size, now = site.size(name), ports.now()
     if size is None:
         return
-    before = _warm(ports, snapshot.database)
+    before = asides.of_kind(ports, snapshot.database, AsideKind.WARM)
     aside = Aside(
         run=site.place.run,
         database=snapshot.database,
@@ -73,7 +74,3 @@ def take_over(ports: Ports, site: Site, policy: Policy, snapshot: Snapshot) -> N
             asides.drop(ports, site, older, Dropping(by="amanat", reason=f"{name} is warm now"))
         except (BusyError, RefusedError) as exc:
             ports.emit(Event.RUN_WARNING, database=snapshot.database, run=site.place.run, warning=str(exc))
-
-
-def _warm(ports: Ports, database: str) -> list[Aside]:
-    return [aside for aside in ports.register.asides.all(database) if aside.kind is AsideKind.WARM]
